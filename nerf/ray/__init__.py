@@ -1,0 +1,1 @@
+"""The mathematics of one ray: pure functions of fixed rank, to be lifted by `nerf.lifting`."""

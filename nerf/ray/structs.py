@@ -1,0 +1,117 @@
+"""What a ray is, what is found along it and what arrives: every field with its shape and unit."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+Array = jax.Array
+
+
+@struct.dataclass
+class Ray:
+    """One ray (or cone) of a pixel: r(t) = o + t d.
+
+    Attributes:
+        origin: o, [3], world.
+        direction: d, [3], world per t, NOT normalised (a pinhole ray reaches depth 1 at t = 1).
+        viewdir: [3], unit, the world direction in which the camera looks, kept through NDC.
+        radius: r, [], world per t, of the cone at t = 1: pixel width x 2 / sqrt(12).
+        near: t_n, [], t.
+        far: t_f, [], t.
+    """
+
+    origin: Array
+    direction: Array
+    viewdir: Array
+    radius: Array
+    near: Array
+    far: Array
+
+
+@struct.dataclass
+class Gaussian:
+    """One segment of a cone, as the normal distribution with the same first two moments.
+
+    Attributes:
+        mean: mu, [3], world.
+        cov: Sigma, [3, 3], world^2.
+    """
+
+    mean: Array
+    cov: Array
+
+
+@struct.dataclass
+class Level:
+    """One pass along the ray: n intervals (or n points, in NeRF) and what was found there.
+
+    Attributes:
+        s: [n+1] fenceposts ([n] points in NeRF), in [0, 1].
+        t: the same, as t in [near, far].
+        density: sigma, [n], 1 / world.
+        rgb: c, [n, 3], sRGB.
+        weights: w, [n], probability that the ray stops in i.
+    """
+
+    s: Array
+    t: Array
+    density: Array
+    rgb: Array
+    weights: Array
+
+
+@struct.dataclass
+class Rendering:
+    """What arrives along one ray.
+
+    Attributes:
+        rgb: C, [3], sRGB, over the background.
+        acc: [], probability that the ray stops anywhere: sum_i w_i.
+        distance: [], world, mean distance along the ray, given it stops; `far` for an empty ray.
+        distance_median: [], world, where half of the light has stopped; `far` for an emptier ray.
+    """
+
+    rgb: Array
+    acc: Array
+    distance: Array
+    distance_median: Array
+
+
+@struct.dataclass
+class Pixel:
+    """One observed pixel.
+
+    Attributes:
+        camera: [], int32, which camera saw it.
+        xy: [2], px, column and row; the centre of an image's first pixel is (0.5, 0.5).
+        rgba: [4], uint8, premultiplied sRGB colour and alpha.
+        weight: [], how much this pixel counts in the loss (1, or its area).
+    """
+
+    camera: Array
+    xy: Array
+    rgba: Array
+    weight: Array
+
+
+def expect(what: str, value: Array, *shape: int | None, lift: str = 'over_rays') -> None:
+    """Refuse a batch: raise unless `value` has this shape (None: any length).
+
+    Raises:
+        ValueError: with the shape that was expected, the one found, and the lift to use.
+    """
+    found = jnp.shape(value)
+    if len(found) != len(shape) or any(n not in (None, m) for n, m in zip(shape, found, strict=True)):
+        lengths = ', '.join('n' if n is None else str(n) for n in shape)
+        expected = f'({lengths},)' if len(shape) == 1 else f'({lengths})'
+        raise ValueError(f'expected {what} of shape {expected}, got {found}: lift with {lift}')
+
+
+def expect_one_ray(ray: Ray) -> None:
+    """Refuse a batch of rays: raise unless every field of `ray` has the shape of a single ray's.
+
+    Raises:
+        ValueError: `expected one ray, origin of shape (3,), got (10, 3): lift with over_rays`.
+    """
+    for name, shape in (('origin', (3,)), ('direction', (3,)), ('viewdir', (3,)), ('radius', ()), ('near', ()), ('far', ())):
+        expect(f'one ray, {name}', getattr(ray, name), *shape)
