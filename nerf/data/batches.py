@@ -1,0 +1,87 @@
+"""Batches of pixels, each a pure function of (seed, step): to resume is to start at a later step."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from nerf.data.scene import Scene
+from nerf.errors import UserError, unknown
+from nerf.ray.structs import Pixel
+
+BATCHINGS = ('mixed', 'single_image')
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Which pixels make a batch.
+
+    Attributes:
+        seed: of the whole run.
+        batch_size: pixels of a batch, of all processes and devices together.
+        batching: 'mixed' draws from all pixels of all images, 'single_image' from one image for each batch.
+        crop_steps: during these first steps only the central part of each image is used.
+        crop_fraction: of its width and height, the part that is used.
+    """
+
+    seed: int
+    batch_size: int
+    batching: str = 'mixed'
+    crop_steps: int = 0
+    crop_fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.batching not in BATCHINGS:
+            raise unknown('batching', self.batching, BATCHINGS)
+        if self.batch_size < 1:
+            raise UserError(f'batch_size {self.batch_size} found, expected at least 1')
+        if self.seed < 0:
+            raise UserError(f'seed {self.seed} found, expected at least 0')
+        if not 0 < self.crop_fraction <= 1:
+            raise UserError(f'crop_fraction {self.crop_fraction} found, expected more than 0 and at most 1')
+
+    def at(self, scene: Scene, images: np.ndarray, step: int) -> Pixel:
+        """The whole batch of a step, of pixels of these `images` [k]."""
+        crop = self.crop_fraction if step < self.crop_steps else 1.0
+        return pixel_batch(scene, images, self.seed, step, self.batch_size, self.batching, crop)
+
+
+def plain_batches(scene: Scene, batches: Batches, first_step: int, rows: slice = slice(None)) -> Iterator[Pixel]:
+    """The `rows` of this process of the batch of each step from `first_step` on, of training pixels, without end."""
+    images, step = scene.indices('train'), first_step
+    while True:
+        yield jax.tree.map(lambda field: field[rows], batches.at(scene, images, step))
+        step += 1
+
+
+def pixel_batch(
+    scene: Scene, images: np.ndarray, seed: int, step: int, count: int, batching: str = 'mixed', crop: float = 1.0
+) -> Pixel:
+    """`count` pixels drawn uniformly, with replacement, from the central parts of `images` [k], a function of (seed, step).
+
+    Args:
+        crop: of the width and of the height, how much is used.
+
+    Returns:
+        A `Pixel` of numpy arrays with a leading axis [count]; all weights are 1.
+    """
+    draw = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64)))
+    if batching == 'single_image':
+        images = images[draw.integers(len(images), size=1)]
+    size = np.stack([scene.cameras.width, scene.cameras.height], axis=1)[images].astype(np.int64)
+    part = np.maximum(1, np.rint(size * crop).astype(np.int64))
+    corner = (size - part) // 2
+
+    stops = np.cumsum(part[:, 0] * part[:, 1])
+    drawn = draw.integers(stops[-1], size=count)
+    chosen = np.searchsorted(stops, drawn, side='right')
+    within = drawn - np.concatenate([[0], stops])[chosen]
+    column = corner[chosen, 0] + within % part[chosen, 0]
+    row = corner[chosen, 1] + within // part[chosen, 0]
+    return Pixel(
+        camera=images[chosen].astype(np.int32),
+        xy=np.stack([column, row], axis=1).astype(np.float32) + np.float32(0.5),
+        rgba=scene.pixels[scene.offsets[images[chosen]] + row * size[chosen, 0] + column],
+        weight=np.ones(count, np.float32),
+    )

@@ -1,0 +1,39 @@
+"""How a scene is to be read, whatever its format."""
+
+import dataclasses
+
+from nerf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """What the user may ask of a loader.
+
+    Attributes:
+        factor: images are made this many times smaller.
+        width: or made this wide, px; wins over `factor`.
+        near: where rays start, t; None: as the format has it.
+        far: where they end, t.
+        test_every: keep every Nth test image or, in formats without a test split, test on every Nth image;
+            None: 1 and 8.
+        paper_pixels: cast rays through the corners of pixels, as the original NeRF code does.
+        paper_alpha: shrink images with straight alpha, as the published multiscale data was made.
+    """
+
+    factor: int = 1
+    width: int | None = None
+    near: float | None = None
+    far: float | None = None
+    test_every: int | None = None
+    paper_pixels: bool = False
+    paper_alpha: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ('factor', 'width', 'test_every'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f'data option {name}: found {value}, expected at least 1')
+
+    def target_width(self, full_width: int) -> int:
+        """How wide an image of `full_width` px is to be, px."""
+        return self.width or max(1, round(full_width / self.factor))

@@ -1,0 +1,117 @@
+"""The `tiny_nerf_data.npz` of the NeRF authors' notebook: small images on black, poses and one focal length."""
+
+import math
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from nerf.data.images import resized
+from nerf.data.options import DataOptions
+from nerf.data.scene import Scene, make_scene, stack_cameras
+from nerf.errors import UserError
+
+FILE = 'tiny_nerf_data.npz'
+NEAR, FAR = 2.0, 6.0
+TRAIN_IMAGES = 100  # the notebook trains on the first hundred
+MAX_BYTES = 2**31  # in all; the real file has 13 MB
+
+
+def holds(path: str) -> bool:
+    """Whether this is such a file or a folder that holds it."""
+    return os.path.isfile(file_of(path))
+
+
+def file_of(path: str) -> str:
+    """The npz file that `path` is or, as a folder, holds."""
+    return path if path.endswith('.npz') else os.path.join(path, FILE)
+
+
+def sources(path: str, options: DataOptions) -> list[str]:
+    """The files that the scene is made from."""
+    return [file_of(path)]
+
+
+def load(path: str, options: DataOptions) -> Scene:
+    """The scene in `path`: images 0-99 train, later ones test; of 100 or fewer every eighth (or `test_every`th) tests.
+
+    Raises:
+        UserError: the file is missing, damaged, holds pickled objects or arrays other than expected.
+    """
+    file = file_of(path)
+    colours, poses, focal = _read(file)
+    split = _splits(len(colours), options)
+    kept = [i for i, name in enumerate(split) if name]
+    opaque = np.concatenate([np.rint(colours[kept] * 255), np.full_like(colours[kept][..., :1], 255)], axis=-1).astype(np.uint8)
+    images = [resized(image, options) for image in opaque]
+    sizes = np.array([image.shape[1::-1] for image in images])
+    lenses = np.tile(np.eye(3), (len(images), 1, 1))
+    lenses[:, [0, 1], [0, 1]] = focal * sizes / opaque.shape[2:0:-1]
+    lenses[:, :2, 2] = sizes / 2
+    near, far = NEAR if options.near is None else options.near, FAR if options.far is None else options.far
+    cameras = stack_cameras(poses[kept, :3], lenses, sizes, near, far)
+    try:
+        return make_scene([f'{split[i]}_{i:03d}' for i in kept], [split[i] for i in kept], images, cameras)
+    except UserError as error:
+        raise UserError(f'{file}: {error}') from error
+
+
+def _splits(count: int, options: DataOptions) -> list[str]:
+    """The split of each image; '' for test images that are left out."""
+    if count > TRAIN_IMAGES:
+        every = options.test_every or 1
+        tests = ['' if i % every else 'test' for i in range(count - TRAIN_IMAGES)]
+        return ['train'] * TRAIN_IMAGES + tests
+    every = options.test_every or 8
+    return ['train' if i % every else 'test' for i in range(count)]
+
+
+def _read(file: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Images [n, h, w, 3] in [0, 1], poses [n, 4, 4] and the focal length in px, checked."""
+    if not os.path.isfile(file):
+        raise UserError(f'{file}: no such file; give the folder that holds {FILE}')
+    if not zipfile.is_zipfile(file):
+        raise UserError(f'{file}: is not an npz archive of arrays (pickled files are never read); download it again')
+    try:
+        _check_headers(file)
+        with np.load(file, allow_pickle=False) as arrays:
+            images, poses, focal = arrays['images.npy'], arrays['poses.npy'], float(arrays['focal.npy'])
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise UserError(f'{file}: cannot be read ({error}); download it again') from error
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise UserError(f'{file}: images from {images.min()} to {images.max()} found, expected colours from 0 to 1')
+    return images, poses, focal
+
+
+def _check_headers(file: str) -> None:
+    """Refuse arrays by what their headers say, before memory is taken for them."""
+    with zipfile.ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+            raise UserError(f'{file}: holds more than {MAX_BYTES // 2**20} MiB, expected the small images of {FILE}')
+        shapes = {name: _shape(archive, file, name) for name in ('images', 'poses', 'focal')}
+    images, poses = shapes['images'], shapes['poses']
+    if len(images) != 4 or images[3] != 3 or 0 in images:
+        raise UserError(f'{file}: images of shape {images} found, expected [count, height, width, 3]')
+    if poses != (images[0], 4, 4):
+        raise UserError(f'{file}: poses of shape {poses} found, expected {(images[0], 4, 4)}, one for each image')
+    if shapes['focal'] != ():
+        raise UserError(f'{file}: focal of shape {shapes["focal"]} found, expected one number')
+
+
+def _shape(archive: zipfile.ZipFile, file: str, name: str) -> tuple[int, ...]:
+    """The shape of a numeric array, by its header, if the archive holds as many bytes as it needs."""
+    if f'{name}.npy' not in archive.namelist():
+        raise UserError(f'{file}: lacks the array {name!r}; expected images, poses and focal')
+    with archive.open(f'{name}.npy') as member:
+        version = np.lib.format.read_magic(member)
+        read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        held = archive.getinfo(f'{name}.npy').file_size - member.tell()
+    if dtype.hasobject:
+        raise UserError(f'{file}: {name} holds pickled Python objects, which are never read; save it as numbers')
+    if dtype.kind not in ('f' if name == 'images' else 'fiu'):
+        raise UserError(f'{file}: {name} are of type {dtype}, expected floating point numbers')
+    if math.prod(shape) * dtype.itemsize != held:
+        raise UserError(f'{file}: {name} of shape {shape} does not fit the {held} bytes there are; download it again')
+    return shape

@@ -1,0 +1,142 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerf.data import images
+from nerf.data.options import DataOptions
+from nerf.errors import UserError
+
+
+def random_rgba(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
+
+
+def brute_force_average(channel, height, width):
+    """Mean over the area of each new pixel, by counting each old pixel as often as it divides into both grids."""
+    fine = np.repeat(np.repeat(channel.astype(np.float64), height, 0), width, 1)
+    h, w = channel.shape
+    return fine.reshape(height, h, width, w).mean((1, 3))
+
+
+def test_read_image_is_straight_rgba_and_opaque_without_alpha(tmp_path):
+    rgba = random_rgba(3, 5)
+    Image.fromarray(rgba).save(tmp_path / 'a.png')
+    Image.fromarray(rgba[..., :3]).save(tmp_path / 'b.png')
+    np.testing.assert_array_equal(images.read_image(str(tmp_path / 'a.png')), rgba)
+    read = images.read_image(str(tmp_path / 'b.png'))
+    np.testing.assert_array_equal(read[..., :3], rgba[..., :3])
+    assert (read[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize('mode', ['L', 'LA', 'P', '1'])
+def test_other_modes_are_converted_with_one_line_for_the_folder(tmp_path, caplog, mode):
+    rgb = Image.fromarray(random_rgba(4, 4)).convert(mode)
+    for name in ('a.png', 'b.png'):
+        rgb.save(tmp_path / name)
+    with caplog.at_level('INFO', 'nerf'):
+        read = [images.read_image(str(tmp_path / name)) for name in ('a.png', 'b.png')]
+    np.testing.assert_array_equal(read[1], np.array(rgb.convert('RGBA')))
+    assert [mode in record.getMessage() and str(tmp_path) in record.getMessage() for record in caplog.records] == [True]
+
+
+def png_of_16_bits(path, channels):
+    """A valid 2 x 1 PNG, written by hand: Pillow writes 16 bits only in grey."""
+
+    def chunk(kind, body):
+        return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+
+    head = struct.pack('>IIBBBBB', 2, 1, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    row = b'\0' + b'\x12\x34' * 2 * channels
+    path.write_bytes(images.PNG_SIGNATURE + chunk(b'IHDR', head) + chunk(b'IDAT', zlib.compress(row)) + chunk(b'IEND', b''))
+
+
+@pytest.mark.parametrize('channels', [1, 3, 4])
+def test_16_bit_png_is_refused(tmp_path, channels):
+    png_of_16_bits(tmp_path / 'deep.png', channels)
+    with pytest.raises(UserError, match=r'deep\.png: found 16 bits'):
+        images.read_image(str(tmp_path / 'deep.png'))
+
+
+def test_deep_tiff_is_refused(tmp_path):
+    Image.fromarray(np.ones((2, 2), np.uint16)).save(tmp_path / 'deep.tiff')
+    with pytest.raises(UserError, match=r'deep\.tiff: found mode I;16'):
+        images.read_image(str(tmp_path / 'deep.tiff'))
+
+
+def test_truncated_empty_and_missing_files_are_named(tmp_path):
+    Image.fromarray(random_rgba(40, 40)).save(tmp_path / 'whole.png')
+    whole = (tmp_path / 'whole.png').read_bytes()
+    for length in (0, 10, 30, 60, len(whole) // 2, len(whole) - 30):
+        (tmp_path / 'cut.png').write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r'cut\.png: cannot be read'):
+            images.read_image(str(tmp_path / 'cut.png'))
+    with pytest.raises(UserError, match=r'none\.png: no such image'):
+        images.read_image(str(tmp_path / 'none.png'))
+
+
+@pytest.mark.parametrize('limit', [150, 90])  # beyond twice the limit Pillow itself refuses
+def test_too_many_pixels_are_refused(tmp_path, monkeypatch, limit):
+    Image.fromarray(random_rgba(10, 20)).save(tmp_path / 'bomb.png')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
+    monkeypatch.setattr('warnings.warn', lambda *args, **kwargs: None)
+    with pytest.raises(UserError, match=r'bomb\.png'):
+        images.read_image(str(tmp_path / 'bomb.png'))
+
+
+def test_premultiply_rounds_all_pairs():
+    colour, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    straight = np.stack([colour, colour, 255 - colour, alpha], -1).astype(np.uint8)
+    result = images.premultiply(straight)
+    np.testing.assert_array_equal(result[..., 0], np.round(colour * alpha / 255))
+    np.testing.assert_array_equal(result[..., 2], np.round((255 - colour) * alpha / 255))
+    np.testing.assert_array_equal(result[..., 3], alpha)
+    assert result.dtype == np.uint8
+
+
+def test_over_white_and_black():
+    pixel = np.array([[100, 0, 20, 128]], np.uint8)
+    np.testing.assert_array_equal(images.over(pixel, 'white'), [[227, 127, 147]])
+    np.testing.assert_array_equal(images.over(pixel, 'black'), [[100, 0, 20]])
+    assert images.over(images.premultiply(random_rgba(5, 5)), 'white').dtype == np.uint8
+    with pytest.raises(ValueError, match='grey'):
+        images.over(pixel, 'grey')
+
+
+@pytest.mark.parametrize(('shape', 'width', 'height'), [((8, 12), 6, 4), ((7, 9), 4, 3), ((5, 11), 7, 3), ((6, 6), 6, 6)])
+def test_shrink_is_the_area_average_of_light(shape, width, height):
+    straight = random_rgba(*shape)
+    light = straight.astype(np.float64)
+    light[..., :3] *= light[..., 3:] / 255
+    expected = np.stack([brute_force_average(light[..., i], height, width) for i in range(4)], -1)
+    result = images.shrink(straight, width)
+    assert result.shape == (height, width, 4)
+    assert np.abs(result - expected).max() <= 0.5 + 1e-9
+    assert (result[..., :3] <= result[..., 3:]).all()
+
+
+def test_shrink_ignores_colours_that_are_not_there_and_the_paper_does_not():
+    straight = np.array([[[200, 100, 50, 255], [0, 0, 0, 0]]], np.uint8)
+    np.testing.assert_array_equal(images.shrink(straight, 1), [[[100, 50, 25, 128]]])
+    # straight mean (100, 50, 25, 127.5), cut to (100, 50, 25, 127), times 127 / 255
+    np.testing.assert_array_equal(images.shrink_paper(straight, 1), [[[50, 25, 12, 127]]])
+    np.testing.assert_array_equal(images.resized(straight, DataOptions(factor=2, paper_alpha=True)), [[[50, 25, 12, 127]]])
+    np.testing.assert_array_equal(images.resized(straight, DataOptions(factor=2)), [[[100, 50, 25, 128]]])
+
+
+def test_width_wins_over_factor_and_nothing_is_enlarged(tmp_path):
+    Image.fromarray(random_rgba(8, 12)).save(tmp_path / 'a.png')
+    path = str(tmp_path / 'a.png')
+    image, full = images.read_shrunk(path, DataOptions(factor=4, width=6))
+    assert (image.shape, full) == ((4, 6, 4), (12, 8))
+    assert images.read_shrunk(path, DataOptions(factor=5))[0].shape == (1, 2, 4)
+    with pytest.raises(UserError, match=r'a\.png: width 13 asked for, but the image has 12'):
+        images.read_shrunk(path, DataOptions(width=13))
+
+
+@pytest.mark.parametrize('field', ['factor', 'width', 'test_every'])
+def test_options_below_one_are_refused(field):
+    with pytest.raises(UserError, match=f'{field}: found 0'):
+        DataOptions(**{field: 0})
