@@ -1,0 +1,66 @@
+"""The models, one paper per file; each is `__call__(ray, key, progress) -> levels` for one ray.
+
+`MODELS` maps the names that `config.model_name` may have to the models. Add one line to add a model.
+"""
+
+from collections.abc import Mapping
+
+from flax import linen as nn
+
+from nerf.errors import UserError, unknown
+from nerf.fields import ACTIVATIONS
+from nerf.models.instant import Instant
+from nerf.models.mipnerf import MipNeRF
+from nerf.models.nerf import NeRF
+from nerf.ray.gaussians import RAY_SHAPES
+from nerf.ray.spacing import SPACINGS
+
+# Constructor fields that name one of a few ways.
+CHOICES = {
+    'spacing': SPACINGS,
+    'ray_shape': RAY_SHAPES,
+    'density_activation': ACTIVATIONS,
+    'compute_dtype': ('float32', 'bfloat16'),
+}
+
+MODELS: dict[str, type[nn.Module]] = {'nerf': NeRF, 'mipnerf': MipNeRF, 'instant': Instant}
+
+
+def make_model(name: str, fields: Mapping[str, object]) -> nn.Module:
+    """The model of this name with these constructor fields.
+
+    Raises:
+        UserError: an unknown model or field, with the known ones.
+    """
+    if name not in MODELS:
+        raise unknown('model_name', name, MODELS)
+    known = [field for field in MODELS[name].__dataclass_fields__ if field not in ('parent', 'name')]
+    for field, value in fields.items():
+        if field not in known:
+            raise unknown(f'config.model entry for {name}', field, known)
+        if field in CHOICES and value not in CHOICES[field]:
+            raise unknown(f'config.model.{field}', value, CHOICES[field])
+    try:
+        return MODELS[name](**fields)
+    except TypeError as error:
+        raise UserError(f'config.model of {name}: {error}') from error
+
+
+def default_fields(name: str) -> dict[str, object]:
+    """The constructor fields of a model with their defaults, for a config to start from.
+
+    Without `compute_dtype`, which every config has outside `model`, and `nerf.config.resolve` fills in.
+    """
+    fields = MODELS[name].__dataclass_fields__
+    return {field: fields[field].default for field in fields if field not in ('parent', 'name', 'compute_dtype')}
+
+
+def for_part(model: nn.Module, share: float) -> nn.Module:
+    """The same model for a part of a ray outside of which nothing is, with a share of its samples on each level.
+
+    The class names the fields that count samples in `SAMPLES`.
+    """
+    fields = {field: max(1, round(share * getattr(model, field))) for field in model.SAMPLES}
+    if hasattr(model, 'is_endless'):
+        fields['is_endless'] = False
+    return model.clone(**fields)

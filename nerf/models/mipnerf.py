@@ -1,0 +1,84 @@
+"""mip-NeRF (Barron et al., ICCV 2021): segments of a cone instead of points on a ray, one network for both levels."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nerf.fields import MipNeRFField
+from nerf.lifting import over_samples
+from nerf.ray import compositing, stepfun
+from nerf.ray.gaussians import RAY_SHAPES
+from nerf.ray.maths import split_key
+from nerf.ray.spacing import s_to_t
+from nerf.ray.structs import Array, Gaussian, Level, Ray, expect_one_ray
+
+
+class MipNeRF(nn.Module):
+    """mip-NeRF for one ray.
+
+    Attributes:
+        num_samples: intervals of each of the two levels.
+        depth, width, skip, view_width, use_viewdirs: of the one MLP, see `nerf.fields.RadianceMLP`.
+        position_degree, view_degree: octaves of the integrated and of the view direction's encoding.
+        rgb_padding: how far colours reach beyond [0, 1].
+        resample_padding: added to the coarse weights before the second level is sampled.
+        ray_shape: 'cone', or 'cylinder' for rays that do not widen.
+        integrate: False encodes each segment's mean alone (the paper's ablation: NeRF's encoding in mip-NeRF).
+        spacing: of the first level, see `nerf.ray.spacing`.
+        compute_dtype: of the products in Dense layers, 'float32' or 'bfloat16'.
+    """
+
+    SAMPLES = ('num_samples',)
+
+    num_samples: int = 128
+    depth: int = 8
+    width: int = 256
+    skip: int = 4
+    view_width: int = 128
+    use_viewdirs: bool = True
+    position_degree: int = 16
+    view_degree: int = 4
+    rgb_padding: float = 0.001
+    resample_padding: float = 0.01
+    ray_shape: str = 'cone'
+    integrate: bool = True
+    spacing: str = 'linear'
+    compute_dtype: str = 'float32'
+
+    def setup(self) -> None:
+        """The one network of both levels."""
+        self.field = MipNeRFField(
+            self.depth,
+            self.width,
+            self.skip,
+            self.view_width,
+            self.use_viewdirs,
+            self.position_degree,
+            self.view_degree,
+            self.rgb_padding,
+            self.compute_dtype,
+        )
+
+    def __call__(self, ray: Ray, key: Array | None = None, progress: Array | float = 1.0) -> list[Level]:
+        """The coarse and the fine level of one ray; `key` None renders deterministically; `progress` is not used."""
+        expect_one_ray(ray)
+        coarse_key, fine_key = split_key(key, 2)
+        s = stepfun.stratified(coarse_key, self.num_samples + 1)
+        coarse = self._look(s, ray)
+        envelope = stepfun.blur_and_pad(coarse.weights, self.resample_padding)
+        s = stepfun.sample(fine_key, s, envelope, self.num_samples + 1)
+        return [coarse, self._look(s, ray)]
+
+    def density(self, point: Array, width: Array) -> Array:
+        """Density [] (1 / world) around a point [3], over about a cube of this `width` []."""
+        return self.field(Gaussian(mean=point, cov=width**2 / 12 * jnp.eye(3)), jnp.zeros(3))[0]
+
+    def _look(self, s: Array, ray: Ray) -> Level:
+        t = s_to_t(s, ray.near, ray.far, self.spacing)
+        gaussians = over_samples(self._segment, in_axes=(0, 0, None))(t[:-1], t[1:], ray)
+        density, rgb = over_samples(self.field, in_axes=(0, None))(gaussians, ray.viewdir)
+        weights = compositing.weights(density, compositing.lengths(t, ray.direction))
+        return Level(s=s, t=t, density=density, rgb=rgb, weights=weights)
+
+    def _segment(self, t0: Array, t1: Array, ray: Ray) -> Gaussian:
+        gaussian = RAY_SHAPES[self.ray_shape](t0, t1, ray.origin, ray.direction, ray.radius)
+        return gaussian if self.integrate else gaussian.replace(cov=0 * gaussian.cov)

@@ -1,0 +1,98 @@
+"""A table of features looked up at one point: grids of several resolutions, the fine ones hashed (Müller et al. 2022)."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nerf.ray.structs import Array, expect
+
+PRIMES = (1, 2654435761, 805459861)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Grids on the unit cube whose vertices share one table of rows, level after level.
+
+    Attributes:
+        num_levels: L, how many grids.
+        coarsest: cells per axis of the first.
+        finest: cells per axis of the last; those between grow geometrically (equations 2 and 3 of the paper).
+        log2_rows: a level has at most 2^log2_rows rows. One with fewer vertices has a row for each of them and is
+            `dense`; in the others vertices that hash alike share a row.
+    """
+
+    num_levels: int
+    coarsest: int
+    finest: int
+    log2_rows: int
+
+    @functools.cached_property
+    def resolutions(self) -> np.ndarray:
+        """Cells per axis of each level, [L]."""
+        return np.rint(np.geomspace(self.coarsest, self.finest, self.num_levels)).astype(np.uint32)
+
+    @functools.cached_property
+    def is_dense(self) -> np.ndarray:
+        """Whether each level has a row for every vertex, [L]."""
+        return (self.resolutions.astype(np.int64) + 1) ** 3 <= 2**self.log2_rows
+
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        """Rows of each level, [L]."""
+        return np.where(self.is_dense, (self.resolutions.astype(np.int64) + 1) ** 3, 2**self.log2_rows)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the whole table."""
+        return int(self.rows.sum())
+
+    @functools.cached_property
+    def first_rows(self) -> np.ndarray:
+        """Where each level starts in the table, [L]."""
+        return (np.cumsum(self.rows) - self.rows).astype(np.uint32)
+
+    @functools.cached_property
+    def strides(self) -> np.ndarray:
+        """What a step along x, y, z is multiplied by, [L, 3]: distances between rows if dense, else the paper's primes."""
+        step = self.resolutions + 1
+        dense = np.stack([np.ones_like(step), step, step * step], axis=1)
+        return np.where(self.is_dense[:, None], dense, np.array([PRIMES], np.uint32)).astype(np.uint32)
+
+
+def corners(grid: Grid, point: Array) -> tuple[Array, Array]:
+    """Rows of the 8 vertices around a point in each level, int32 [8, L], and their trilinear weights, [8, L].
+
+    The row of vertex (i, j, k) is i + (N + 1) j + (N + 1)^2 k in a dense level, and in a hashed one
+    (i xor 2654435761 j xor 805459861 k) mod 2^log2_rows (equation 4). Points outside the unit cube are taken to its face.
+    """
+    expect('one point', point, 3, lift='over_samples')
+    cells = grid.resolutions.astype(np.float32)
+    at, share = [], []
+    for axis, x in enumerate(jnp.clip(point, 0.0, 1.0)):
+        position = x * cells
+        # The last cell also has the cube's far face: its vertices are in no other.
+        cell = jnp.minimum(jnp.floor(position), cells - 1)
+        lower = cell.astype(jnp.uint32) * grid.strides[:, axis]
+        at.append((lower, lower + grid.strides[:, axis]))
+        share.append((1 - (position - cell), position - cell))
+    rows, weights = [], []
+    for i, j, k in itertools.product((0, 1), repeat=3):
+        x, y, z = at[0][i], at[1][j], at[2][k]
+        hashed = (x ^ y ^ z) & np.uint32(2**grid.log2_rows - 1)
+        rows.append((jnp.where(grid.is_dense, x + y + z, hashed) + grid.first_rows).astype(jnp.int32))
+        weights.append(share[0][i] * share[1][j] * share[2][k])
+    return jnp.stack(rows), jnp.stack(weights)
+
+
+def lookup(grid: Grid, table: Array, point: Array) -> Array:
+    """The features of a point in the unit cube, trilinear in every level, [num_rows, F], [3] -> [L, F]."""
+    expect('one table', table, grid.num_rows, None)
+    # The barriers keep the stages apart, and the sum is written out to be vectorised: otherwise XLA computes rows and
+    # weights anew for each feature and for the gradient. Worth about a tenth of a training step on a CPU.
+    row, weight = jax.lax.optimization_barrier(corners(grid, point))
+    values = jax.lax.optimization_barrier(table.at[row].get(mode='promise_in_bounds'))
+    return jax.lax.optimization_barrier(sum(values[c] * weight[c][:, None] for c in range(8)))
