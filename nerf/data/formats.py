@@ -82,13 +82,23 @@ def find_source(data_dir: str, scene: str) -> str:
     """The folder (or file) of a scene: `data_dir/scene` if that is there, else `data_dir` itself.
 
     Raises:
-        UserError: neither is there.
+        UserError: neither is there, or neither is a scene.
     """
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
     if not os.path.exists(data_dir):
         raise UserError(f'{data_dir}: no such folder; give as data_dir the folder of the scene, or the one above it')
     inside = os.path.join(data_dir, scene)
-    return inside if scene and os.path.exists(inside) else data_dir
+    if scene and os.path.exists(inside):
+        return inside
+    if scene and os.path.isdir(data_dir) and not _is_scene(data_dir):
+        known = [each.name for each in os.scandir(data_dir) if _is_scene(each.path)]
+        if known:
+            raise unknown('scene', scene, known)
+    return data_dir
+
+
+def _is_scene(folder: str) -> bool:
+    return any(format.holds(folder) for format in FORMATS.values())
 
 
 def recognise(folder: str) -> str:

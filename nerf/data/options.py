@@ -1,6 +1,7 @@
 """How a scene is to be read, whatever its format."""
 
 import dataclasses
+from typing import Any
 
 from nerf.errors import UserError
 
@@ -37,3 +38,9 @@ class DataOptions:
     def target_width(self, full_width: int) -> int:
         """How wide an image of `full_width` px is to be, px."""
         return self.width or max(1, round(full_width / self.factor))
+
+
+def options_of(config: Any) -> DataOptions:
+    """How a config wants its scene read."""
+    names = ('factor', 'width', 'near', 'far', 'paper_pixels', 'paper_alpha')
+    return DataOptions(test_every=config.test_every, **{name: config.data[name] for name in names})

@@ -52,7 +52,9 @@ def test_mistakes(blender_folder, tmp_path):
     with pytest.raises(UserError, match=r"unknown data\.format 'blendr': expected one of blender, procedural, tiny_nerf"):
         formats.load_scene('blendr', str(tmp_path), 'lego', DataOptions())
     with pytest.raises(UserError, match=r'looked for transforms_train\.json \(blender\), tiny_nerf_data\.npz'):
-        formats.load_scene(None, str(tmp_path), 'lego', DataOptions())
+        formats.load_scene(None, str(tmp_path), '', DataOptions())
+    with pytest.raises(UserError, match=f"unknown scene 'lego': expected one of {blender_folder.name}"):
+        formats.load_scene(None, str(blender_folder.parent), 'lego', DataOptions())
     with pytest.raises(UserError, match='nowhere: no such folder'):
         formats.load_scene(None, str(tmp_path / 'nowhere'), 'lego', DataOptions())
     with pytest.raises(UserError, match="'blender' reads files, but no data_dir"):
