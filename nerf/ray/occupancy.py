@@ -1,0 +1,74 @@
+"""Which part of ONE ray can meet anything, by a grid that says where the scene is empty."""
+
+import math
+
+import jax.numpy as jnp
+from flax import struct
+
+from nerf.ray.structs import Array, Ray, expect, expect_one_ray
+
+
+@struct.dataclass
+class Occupancy:
+    """Where something may be: a box of cells; all that lies outside of it is empty.
+
+    Attributes:
+        lower: corner of the box, [3], world.
+        upper: the opposite corner, [3], world.
+        cells: [n, n, n], uint8, 1 where something may be; along x, y and z.
+    """
+
+    lower: Array
+    upper: Array
+    cells: Array
+
+
+def is_occupied(occupancy: Occupancy, point: Array) -> Array:
+    """Whether something may be at a point [3], bool []; outside the box there is nothing."""
+    expect('one occupancy grid', occupancy.cells, None, None, None)
+    expect('one point', point, 3, lift='over_samples')
+    return _look_up(occupancy, list(point))
+
+
+def _look_up(occupancy: Occupancy, point: list[Array]) -> Array:
+    """The same for x, y and z, each [] or each [n], -> [] or [n]."""
+    n = occupancy.cells.shape[0]
+    is_inside, index = True, 0
+    for axis, x in enumerate(point):
+        position = (x - occupancy.lower[axis]) / (occupancy.upper[axis] - occupancy.lower[axis]) * n
+        is_inside &= (position >= 0) & (position < n)
+        # One index into one row is gathered much faster than three into a cube.
+        index = index * n + jnp.clip(position, 0, n - 1).astype(jnp.int32)
+    return is_inside & (occupancy.cells.reshape(-1)[index] > 0)
+
+
+def crossing(lower: Array, upper: Array, ray: Ray) -> tuple[Array, Array]:
+    """Where the ray enters a box and leaves it, t [] and t [] in [near, far]; it misses if it leaves before it enters."""
+    expect_one_ray(ray)
+    expect('one corner', lower, 3)
+    # A direction of exactly 0 never leaves its slab, or never enters it: a very small one does the same.
+    direction = jnp.where(jnp.abs(ray.direction) > 1e-12, ray.direction, 1e-12)
+    one, other = (lower - ray.origin) / direction, (upper - ray.origin) / direction
+    return (
+        jnp.maximum(jnp.max(jnp.minimum(one, other)), ray.near),
+        jnp.minimum(jnp.min(jnp.maximum(one, other)), ray.far),
+    )
+
+
+def span(occupancy: Occupancy, ray: Ray) -> tuple[Array, Array, Array]:
+    """The tightest part of the ray around all occupied cells that it passes: near [], far [] in t, and whether there is any.
+
+    What the ray has of the box is cut into sqrt(3) n equal steps, each at most one cell long, whose middles are looked up;
+    the part found reaches to the nearest middles that are empty, and never beyond the ray's own [near, far]. The corner of
+    a lone cell may be missed, but never what a grid is dilated around by one cell. A ray that meets nothing keeps its own.
+    """
+    entry, exit = crossing(occupancy.lower, occupancy.upper, ray)
+    num = math.ceil(math.sqrt(3) * occupancy.cells.shape[0])
+    step = (exit - entry) / num
+    middles = entry + (jnp.arange(num) + 0.5) * step
+    hits = _look_up(occupancy, [ray.origin[i] + middles * ray.direction[i] for i in range(3)]) & (exit > entry)
+    meets = jnp.any(hits)
+    first, last = jnp.argmax(hits), num - 1 - jnp.argmax(hits[::-1])
+    near = jnp.where(meets, jnp.maximum(entry + (first - 0.5) * step, ray.near), ray.near)
+    far = jnp.where(meets, jnp.minimum(entry + (last + 1.5) * step, ray.far), ray.far)
+    return near, far, meets
