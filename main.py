@@ -1,0 +1,40 @@
+"""Train a scene: `python main.py --config=configs/quickstart.py`, then evaluate and render it."""
+
+import os
+
+from absl import flags
+from ml_collections import config_flags
+
+from nerf import commands
+from nerf.console import set_up_logging
+from nerf.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'What to train: configs/NAME.py or configs/NAME.py:SCENE.')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, "The scene's folder, or the one above it; none: the built-in scene.")
+_MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where the run is kept; by default logs/<config>_<scene>.')
+_PROFILE = flags.DEFINE_bool('profile', False, "Trace a few steps for TensorBoard's profiler.")
+_DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Join the processes of a cluster that JAX recognises.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where there is no such cluster.')
+_NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many processes train together.')
+_PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
+
+
+def main(argv: list[str]) -> None:
+    """Train, evaluate, render; or do what is missing of it."""
+    commands.refuse_arguments(argv)
+    if _CONFIG.value is None:
+        raise UserError('--config is missing: expected a file such as configs/quickstart.py')
+    set_up_logging()
+    commands.keep_compiled()
+    from nerf import processes, running  # JAX starts here, after the flags are known to be right
+
+    processes.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    if not processes.is_first():
+        set_up_logging(is_quiet=True)
+    name = os.path.splitext(os.path.basename(config_flags.get_config_filename(flags.FLAGS['config'])))[0]
+    model_dir = _MODEL_DIR.value or os.path.join('logs', '_'.join(filter(None, [name, _CONFIG.value.scene])))
+    running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value)
+
+
+if __name__ == '__main__':
+    commands.run(main)

@@ -1,0 +1,81 @@
+"""What a config says once everything is filled in, and whether two configs describe the same training."""
+
+from typing import Any
+
+import ml_collections
+
+from nerf.errors import UserError, unknown
+
+SCENE_TYPES: dict[str, dict[str, dict[str, Any]]] = {
+    # A thing in the middle of nothing: cameras look inwards, what is behind it is one colour.
+    'object': {'model': {'spacing': 'linear'}, 'data': {'background': 'white'}},
+}
+
+BACKGROUNDS = ('white', 'black', 'random')
+
+# Entries that cannot change the parameters: logging, evaluation, checkpoints, rendering. Only these may differ between
+# runs into one model_dir. (Training images that `test_every` takes away or adds are noticed by their digest.)
+FREE = (
+    'log_every',
+    'eval_every',
+    'checkpoint_every',
+    'keep_steps',
+    'render_chunk',
+    'skip_empty',
+    'final_tasks',
+    'video',
+    'test_every',
+)
+
+
+def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDict:
+    """The config with every placeholder filled that `scene_type` decides, keeping what the user set.
+
+    Raises:
+        UserError: an unknown scene_type, background or batching, or a number that cannot be.
+    """
+    config = ml_collections.ConfigDict(config)
+    if config.scene_type not in SCENE_TYPES:
+        raise unknown('scene_type', config.scene_type, SCENE_TYPES)
+    for section, defaults in SCENE_TYPES[config.scene_type].items():
+        for name, value in defaults.items():
+            if config[section].get(name) is None:
+                config[section][name] = value
+    with config.unlocked():
+        config.model.compute_dtype = config.compute_dtype
+    if config.data.background not in BACKGROUNDS:
+        raise unknown('data.background', config.data.background, BACKGROUNDS)
+    for name in ('num_steps', 'batch_size', 'log_every', 'checkpoint_every'):
+        if config[name] < 1:
+            raise UserError(f'config.{name} = {config[name]}: expected at least 1')
+    return ml_collections.FrozenConfigDict(config)
+
+
+def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
+    """All entries by their dotted names, tuples as lists (as JSON gives them back)."""
+    entries: dict[str, Any] = {}
+    for name, value in config.items():
+        if hasattr(value, 'items'):
+            entries.update(flatten(value, f'{prefix}{name}.'))
+        else:
+            entries[prefix + name] = list(value) if isinstance(value, tuple) else value
+    return entries
+
+
+def check_same_training(old: Any, new: Any, model_dir: str) -> None:
+    """Refuse to go on in a folder with settings that would have led to other parameters.
+
+    Raises:
+        UserError: naming the entries that differ, with both values.
+    """
+    before, after = flatten(old), flatten(new)
+    differing = [
+        f'config.{name} was {before.get(name)!r} and is {after.get(name)!r}'
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and name.split('.')[0] not in FREE
+    ]
+    if differing:
+        raise UserError(
+            f'{model_dir}: holds a run with other settings ({"; ".join(differing)}): '
+            'use these settings, or another --model_dir, or delete this one'
+        )

@@ -1,0 +1,63 @@
+"""What a person at the terminal sees: log lines, a progress bar where there is one, plain lines elsewhere."""
+
+import logging
+import sys
+import time
+
+import tqdm
+from absl import logging as absl_logging
+
+_log = logging.getLogger('nerf')
+
+
+def set_up_logging(is_quiet: bool = False) -> None:
+    """The project's logger `nerf`, printing plain lines above any progress bar; only warnings if quiet."""
+    absl_logging.set_verbosity(absl_logging.WARNING)  # CLU and JAX report much that only they need
+    if not _log.handlers:
+        handler = _AboveBar()
+        handler.setFormatter(logging.Formatter('%(message)s'))
+        _log.addHandler(handler)
+        _log.propagate = False
+    _log.setLevel(logging.WARNING if is_quiet else logging.INFO)
+
+
+class _AboveBar(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record without tearing the progress bar."""
+        prefix = f'{record.levelname.lower()}: ' if record.levelno >= logging.WARNING else ''
+        tqdm.tqdm.write(prefix + self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+class Progress:
+    """Progress with time left: a bar in a terminal, elsewhere a line about every ten seconds."""
+
+    def __init__(self, what: str, total: int, done: int = 0, is_quiet: bool = False) -> None:
+        """`what` is done `total` times, `done` of which are behind us."""
+        self.what, self.total, self.done = what, total, done
+        self._first, self._started, self._said = done, time.monotonic(), time.monotonic()
+        self._bar = None
+        self._is_quiet = is_quiet
+        if sys.stdout.isatty() and not is_quiet:
+            self._bar = tqdm.tqdm(desc=what, total=total, initial=done, dynamic_ncols=True, file=sys.stdout)
+
+    def advance(self, note: str = '') -> None:
+        """One more is done; `note` is shown beside it."""
+        self.done += 1
+        if self._bar is not None:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update()
+            return
+        now = time.monotonic()
+        if not self._is_quiet and (now - self._said > 10 or self.done == self.total):
+            self._said = now
+            rate = (self.done - self._first) / max(now - self._started, 1e-9)
+            left = (self.total - self.done) / rate
+            note = f', {note}' if note else ''
+            _log.info('%s %d/%d, %.2f/s, %.0f s left%s', self.what, self.done, self.total, rate, left, note)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,29 @@
+"""Frames to a video file."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+
+# Else ffmpeg is started by a fork, of which JAX's threads make a deadlock possible.
+os.environ.setdefault('IMAGEIO_FFMPEG_NO_PREVENT_SIGINT', '1')
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+    """Write uint8 frames [h, w, 3] as an mp4 of exactly their size; the file appears under its name when complete.
+
+    H.264 with half-resolution colour plays everywhere but needs even sizes: odd ones keep full-resolution colour.
+    """
+    temporary = path.with_name(f'.{path.name}.partial{path.suffix}')
+    writer = None
+    for frame in frames:
+        if writer is None:
+            is_even = frame.shape[0] % 2 == 0 and frame.shape[1] % 2 == 0
+            colours = 'yuv420p' if is_even else 'yuv444p'
+            options = {'codec': 'libx264', 'quality': 8, 'macro_block_size': 1, 'pixelformat': colours}
+            writer = imageio.get_writer(temporary, fps=fps, **options)
+        writer.append_data(frame)
+    writer.close()
+    os.replace(temporary, path)
