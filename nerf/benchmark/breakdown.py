@@ -1,0 +1,82 @@
+"""Where the time of a training step goes."""
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from nerf import lifting
+from nerf.benchmark import timing
+from nerf.benchmark.workload import Workload
+from nerf.data.batches import Batches, plain_batches
+from nerf.fields import Dense
+from nerf.ray.cameras import cast
+from nerf.ray.structs import Array
+
+
+def without_network(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+    """In place of a Dense layer, nothing: what computes its inputs is left out too."""
+    if isinstance(context.module, Dense):
+        return jnp.zeros(context.module.features)
+    return next_call(*args, **kwargs)
+
+
+def with_encoding_only(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+    """In place of a Dense layer, the sum of its inputs: what computes them stays."""
+    if isinstance(context.module, Dense):
+        return jnp.full(context.module.features, jnp.sum(args[0]))
+    return next_call(*args, **kwargs)
+
+
+def breakdown(work: Workload, times: int) -> dict[str, float]:
+    """Milliseconds of each part of a step; each is the difference between a prefix of the step and the next."""
+    params = work.state.params
+
+    def weights(params: Any) -> Array:
+        def one(pixel: Any, key: Array) -> list:
+            levels = work.model.apply({'params': params}, cast(work.camera_of(pixel), pixel.xy), key)
+            return [(level.weights, level.rgb) for level in levels]
+
+        return lifting.over_rays(one)(work.pixels, work.keys)
+
+    def intercepted(interceptor: Callable) -> Callable[[Any], Any]:
+        def call(params: Any) -> Any:
+            with nn.intercept_methods(interceptor):
+                return weights(params)
+
+        return call
+
+    def rays(params: Any) -> Any:
+        del params
+        return lifting.over_rays(lambda pixel: cast(work.camera_of(pixel), pixel.xy))(work.pixels)
+
+    prefixes = {
+        'cast': rays,
+        'sample': intercepted(without_network),
+        'encode or look up': intercepted(with_encoding_only),
+        'network': weights,
+        'composite and loss': work.lifted_loss,
+        'backward': jax.grad(work.lifted_loss),
+    }
+    spent, before = {}, 0.0
+    for name, prefix in prefixes.items():
+        call = jax.jit(prefix)
+        total = timing.median_seconds(lambda call=call: call(params), times)
+        spent[name], before = 1e3 * (total - before), total
+    step = work.training(work.lifted_loss)
+    spent['optimiser'] = 1e3 * (timing.median_seconds(step, times) - before)
+    spent['making a batch'] = 1e3 * batch_seconds(work, times)
+    return spent
+
+
+def batch_seconds(work: Workload, times: int) -> float:
+    """Seconds to make one batch on the host, which `tf.data` does while the device works."""
+    batches = plain_batches(work.scene, Batches(work.config.seed, work.config.batch_size, work.config.data.batching), 0)
+    started = time.perf_counter()
+    for _ in itertools.islice(batches, times):
+        pass
+    return (time.perf_counter() - started) / times

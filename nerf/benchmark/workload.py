@@ -1,0 +1,93 @@
+"""What is measured: one config's model on one batch of the built-in scene, lifted and written by hand for batches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from nerf import lifting
+from nerf.benchmark import timing
+from nerf.benchmark.hand_batched import REFERENCES
+from nerf.data import procedural
+from nerf.data.batches import pixel_batch
+from nerf.data.scene import Scene
+from nerf.models import make_model
+from nerf.ray.cameras import Camera, cast
+from nerf.ray.compositing import composite
+from nerf.ray.losses import LOSSES
+from nerf.ray.maths import split_key
+from nerf.ray.structs import Array, Pixel
+from nerf.rendering import render_pixel
+from nerf.train_step import TrainState, backdrop, init_state, make_optimizer, observed, pixel_terms, update
+
+
+class Workload:
+    """A config's model, state, and one batch of the built-in scene."""
+
+    def __init__(self, config: Any, width: int = 100) -> None:
+        """Initialise everything on the first device; images are `width` px wide."""
+        self.config = config
+        self.scene: Scene = procedural.load(width)
+        self.model = make_model(config.model_name, config.model)
+        self.optimizer = make_optimizer(config.optimizer, config.num_steps)
+        self.state: TrainState = init_state(self.model, self.optimizer, self.scene.camera(0), config.seed)
+        batch = pixel_batch(self.scene, self.scene.indices('train'), config.seed, 0, config.batch_size)
+        self.pixels: Pixel = jax.tree.map(jnp.asarray, batch)
+        self.cameras: Camera = jax.tree.map(jnp.asarray, self.scene.cameras)
+        self.keys = jax.random.split(jax.random.key(1), config.batch_size)
+
+    def camera_of(self, pixel: Pixel) -> Camera:
+        """The camera of one pixel."""
+        return jax.tree.map(lambda field: field[pixel.camera], self.cameras)
+
+    def lifted_loss(self, params: Any) -> Array:
+        """Mean loss of the batch, written for one ray and lifted."""
+        config = self.config
+
+        def loss(pixel: Pixel, key: Array) -> Array:
+            camera, progress = self.camera_of(pixel), jnp.zeros(())
+            terms = pixel_terms(self.model, config.losses, config.data.background, params, camera, pixel, key, progress)
+            return terms['loss']
+
+        return jnp.mean(lifting.over_rays(loss)(self.pixels, self.keys))
+
+    def hand_batched_loss(self, params: Any) -> Array:
+        """Mean loss of the batch, with the model written for batches."""
+        config = self.config
+
+        def prepare(pixel: Pixel, key: Array) -> tuple:
+            model_key, background_key = split_key(key, 2)
+            return cast(self.camera_of(pixel), pixel.xy), model_key, backdrop(config.data.background, background_key)
+
+        rays, keys, behind = lifting.over_rays(prepare)(self.pixels, self.keys)
+        levels = REFERENCES[config.model_name](config.model)(params, rays, keys)
+
+        def loss(levels: list, ray: Any, pixel: Pixel, behind: Array) -> Array:
+            renderings = [composite(level, ray, behind) for level in levels]
+            target = observed(pixel, behind)
+            return sum(weight * LOSSES[name](levels, renderings, target) for name, weight in config.losses.items())
+
+        return jnp.mean(lifting.over_rays(loss)(levels, rays, self.pixels, behind))
+
+    def training(self, loss: Callable[[Any], Array]) -> timing.Call:
+        """One whole update with this loss, compiled."""
+        step = jax.jit(lambda state: update(self.optimizer, state, jax.grad(loss)(state.params)))
+        return lambda: step(self.state)
+
+    def lifted_render(self, params: Any, camera: Camera, xys: Array) -> Array:
+        """Colours of the batch's pixels, written for one ray and lifted."""
+        one = lambda xy: render_pixel(self.model, self.config.data.background, params, camera, xy)  # noqa: E731
+        return lifting.over_rays(one)(xys)['rgb']
+
+    def hand_batched_render(self, params: Any, camera: Camera, xys: Array) -> Array:
+        """Colours of the batch's pixels, with the model written for batches."""
+        rays = lifting.over_rays(lambda xy: cast(camera, xy))(xys)
+        level = REFERENCES[self.config.model_name](self.config.model)(params, rays, None)[-1]
+        behind = backdrop(self.config.data.background, None)
+        return lifting.over_rays(lambda level, ray: composite(level, ray, behind).rgb)(level, rays)
+
+    def rendering(self, render: Callable[[Any, Camera, Array], Array]) -> timing.Call:
+        """One forward pass of the batch's pixels, compiled."""
+        call, camera = jax.jit(render), jax.tree.map(jnp.asarray, self.scene.camera(0))
+        return lambda: call(self.state.params, camera, self.pixels.xy)
