@@ -1,5 +1,6 @@
 """A whole image as chunks of one ray: the only way from parameters to pictures."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -166,6 +167,7 @@ def _joined(blocks: Iterator[Any]) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
 
 
+@functools.cache
 def evaluations(model: nn.Module) -> int:
     """How often a model evaluates its fields for ONE ray, all levels together."""
     vector, number = jax.ShapeDtypeStruct((3,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
