@@ -2,7 +2,7 @@
 
     python main.py --config=configs/instant_small.py:lego --data_dir=nerf_synthetic
 
-On lego at 100 px (400 px images, factor 4): about 28 dB after 20 s, 30 dB after a minute and 31 dB after two minutes of
+On lego at 100 px (400 px images, factor 4): 28.1 dB after 18 s, 30.2 dB after 55 s and 31.2 dB after two minutes of
 training on two cores. For 400 px: --config.data.factor=1 --config.model.finest=256 --config.model.log2_rows=17.
 """
 

@@ -2,7 +2,7 @@
 
     python main.py --config=configs/nerf_small.py:lego --data_dir=nerf_synthetic
 
-On lego at 100 px (400 px images, factor 4).
+On lego at 100 px (400 px images, factor 4): 19.3, 20.8, 21.7 and 22.7 dB after 250, 500, 1000 and 2000 steps.
 """
 
 import ml_collections
