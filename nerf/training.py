@@ -141,15 +141,12 @@ def train(
     hooks: Sequence[Hook] = (),
     is_profiled: bool = False,
 ) -> TrainState:
-    """Train, or go on training, until `num_steps` or an interruption.
+    """Train, or go on training, until `num_steps` or an interruption; the un-replicated state, whose `step` tells which.
 
     Args:
         config: resolved.
         hooks: each is called after every step with (steps done, replicated state), on every process.
         is_profiled: trace a few steps for TensorBoard's profiler.
-
-    Returns:
-        The un-replicated state; its `step` tells whether it is complete.
     """
     model = make_model(config.model_name, config.model)
     optimizer = make_optimizer(config.optimizer, config.num_steps)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def start(model_dir, *flags, devices=1):
     """main.py with configs/tiny.py in its own process."""
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'NPROC': '32'}
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     environment['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={devices}'
     command = [sys.executable, 'main.py', '--config=configs/tiny.py', f'--model_dir={model_dir}', *flags]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
