@@ -8,13 +8,10 @@ from nerf.ray.structs import Array, Gaussian, expect
 
 
 def octaves(x: Array, min_degree: int, max_degree: int, step: int = 1) -> Array:
-    """x times 2^l for every `step`-th l in [min_degree, max_degree), octave after octave, [k] -> [k octaves].
-
-    Written as a product of two rows, so that what is computed from it has no short inner axis when lifted.
-    """
+    """x times 2^l for every `step`-th l in [min_degree, max_degree), octave after octave, [k] -> [k octaves]."""
     expect('one point', x, None, lift='over_samples')
     scales = 2.0 ** np.arange(min_degree, max_degree, step, dtype=np.float32)
-    return jnp.tile(x, len(scales)) * np.repeat(scales, x.shape[0])
+    return (scales[:, None] * x[None, :]).reshape(len(scales) * x.shape[0])
 
 
 def positional(x: Array, min_degree: int, max_degree: int, identity: bool = False) -> Array:
