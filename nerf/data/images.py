@@ -69,18 +69,6 @@ def premultiply(straight: np.ndarray) -> np.ndarray:
     return np.concatenate([((colour * alpha + 127) // 255).astype(np.uint8), alpha], axis=-1)
 
 
-def over(premultiplied: np.ndarray, background: str) -> np.ndarray:
-    """Lay pixels over 'white' or 'black', uint8 [..., 4] -> uint8 [..., 3].
-
-    Raises:
-        ValueError: another background.
-    """
-    colour, alpha = premultiplied[..., :3], premultiplied[..., 3:]
-    if background not in ('white', 'black'):
-        raise ValueError(f'background {background!r}: expected white or black')
-    return colour + (255 - alpha) if background == 'white' else colour.copy()
-
-
 def shrink(straight: np.ndarray, width: int) -> np.ndarray:
     """Area average of the light, rounded: straight uint8 [h, w, 4] -> premultiplied uint8 [round(h width / w), width, 4].
 

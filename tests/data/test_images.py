@@ -96,15 +96,6 @@ def test_premultiply_rounds_all_pairs():
     assert result.dtype == np.uint8
 
 
-def test_over_white_and_black():
-    pixel = np.array([[100, 0, 20, 128]], np.uint8)
-    np.testing.assert_array_equal(images.over(pixel, 'white'), [[227, 127, 147]])
-    np.testing.assert_array_equal(images.over(pixel, 'black'), [[100, 0, 20]])
-    assert images.over(images.premultiply(random_rgba(5, 5)), 'white').dtype == np.uint8
-    with pytest.raises(ValueError, match='grey'):
-        images.over(pixel, 'grey')
-
-
 @pytest.mark.parametrize(('shape', 'width', 'height'), [((8, 12), 6, 4), ((7, 9), 4, 3), ((5, 11), 7, 3), ((6, 6), 6, 6)])
 def test_shrink_is_the_area_average_of_light(shape, width, height):
     straight = random_rgba(*shape)
