@@ -1,14 +1,15 @@
 """From (camera, pixel) to a ray, and from a point back to its pixel.
 
-Axes are OpenGL's: x right, y up, the camera looks along -z. Lens models other than the pinhole belong
-between `pixel_to_camera` (intrinsics) and `cast` (pose).
+Axes are OpenGL's: x right, y up, the camera looks along -z.
 """
 
 import jax.numpy as jnp
 from flax import struct
 
+from nerf.ray.lenses import Lens, distort, undistort
 from nerf.ray.maths import matmul, norm, normalise
-from nerf.ray.structs import Array, Ray, expect
+from nerf.ray.ndc import ndc_to_t, to_ndc
+from nerf.ray.structs import Array, Ray, expect, expect_one_ray
 
 
 @struct.dataclass
@@ -22,6 +23,9 @@ class Camera:
         height: [], int32, px.
         near: [], t.
         far: [], t.
+        lens: distortion; None: a pinhole.
+        ndc: scale of normalised device coordinates, [2], see `nerf.ray.ndc`, into which rays are cast (in a scene that all
+            cameras see from the front); None: rays stay in the world.
     """
 
     camera_to_world: Array
@@ -30,6 +34,8 @@ class Camera:
     height: Array
     near: Array
     far: Array
+    lens: Lens | None = None
+    ndc: Array | None = None
 
 
 def intrinsics(focal_x: float, focal_y: float, centre_x: float, centre_y: float) -> Array:
@@ -51,22 +57,23 @@ def pixel_to_camera(camera_to_pixel: Array, xy: Array) -> Array:
 
 
 def cast(camera: Camera, xy: Array) -> Ray:
-    """The ray through the image point `xy` [2] px, in world coordinates.
+    """The ray through the image point `xy` [2] px, in world coordinates or, for a camera with `ndc`, in these.
 
-    The direction has length 1 along the optical axis, so t is the depth. The cone's radius at t = 1 is
-    r = sqrt(a b) 2 / sqrt(12), with a and b the distances to the rays of the next column and the next row:
-    the standard deviation of a disc of this radius is that of the pixel's square (mip-NeRF, section 3.1).
+    The direction has length 1 along the optical axis, so t is the depth; of a fisheye, its own length is 1, so t is the
+    distance. The cone's radius at t = 1 is r = sqrt(a b) 2 / sqrt(12), with a and b the distances to the rays of the next
+    column and the next row: the standard deviation of a disc of this radius is that of the pixel's square (mip-NeRF,
+    section 3.1). In NDC it is (a + b) / 2 instead, with distances on the near plane.
 
     Raises:
         ValueError: if given a batch of cameras or pixels.
     """
     expect('one camera, camera_to_world', camera.camera_to_world, 3, 4)
     rotation, position = camera.camera_to_world[:, :3], camera.camera_to_world[:, 3]
-    here = pixel_to_camera(camera.camera_to_pixel, xy)
-    right = pixel_to_camera(camera.camera_to_pixel, xy + jnp.array([1.0, 0.0]))
-    below = pixel_to_camera(camera.camera_to_pixel, xy + jnp.array([0.0, 1.0]))
+    here = _looks(camera, xy)
+    right = _looks(camera, xy + jnp.array([1.0, 0.0]))
+    below = _looks(camera, xy + jnp.array([0.0, 1.0]))
     direction = matmul(rotation, here)
-    return Ray(
+    ray = Ray(
         origin=position,
         direction=direction,
         viewdir=normalise(direction),
@@ -74,17 +81,55 @@ def cast(camera: Camera, xy: Array) -> Ray:
         near=camera.near,
         far=camera.far,
     )
+    return ray if camera.ndc is None else _in_ndc(camera, ray, matmul(rotation, right), matmul(rotation, below))
+
+
+def _looks(camera: Camera, xy: Array) -> Array:
+    """The direction of an image point, [2] -> [3], camera axes."""
+    straight = pixel_to_camera(camera.camera_to_pixel, xy)
+    if camera.lens is None:
+        return straight
+    x, y, z = undistort(camera.lens, jnp.stack([straight[0], -straight[1]]))
+    return jnp.stack([x, -y, -z])
+
+
+def _in_ndc(camera: Camera, ray: Ray, right: Array, below: Array) -> Ray:
+    found = to_ndc(ray, camera.ndc)
+    a, b = (norm(to_ndc(ray.replace(direction=each), camera.ndc).origin - found.origin) for each in (right, below))
+    return found.replace(radius=(a + b) / 2 * 2 / jnp.sqrt(12.0), near=camera.near, far=camera.far)
 
 
 def project(camera: Camera, point: Array) -> tuple[Array, Array]:
-    """The image point [2] px at which a world point [3] appears, and its depth [] world (negative: behind)."""
+    """The image point [2] px at which a world point [3] appears, and its depth [] world (negative: behind).
+
+    Only a fisheye sees what is behind; other lenses show there what is opposite, and far outside of the image their formula
+    may lead back into it.
+    """
     expect('one camera, camera_to_world', camera.camera_to_world, 3, 4)
     expect('one point', point, 3)
     rotation, position = camera.camera_to_world[:, :3], camera.camera_to_world[:, 3]
     local = matmul(rotation.T, point - position) * jnp.array([1.0, -1.0, -1.0])
-    homogeneous = matmul(camera.camera_to_pixel, local)
     depth = local[2]
+    if camera.lens is not None:
+        return matmul(camera.camera_to_pixel, jnp.append(distort(camera.lens, local), 1.0))[:2], depth
+    homogeneous = matmul(camera.camera_to_pixel, local)
     return homogeneous[:2] / jnp.where(jnp.abs(depth) > 1e-12, depth, 1e-12), depth
+
+
+def world_distance(camera: Camera, ray: Ray, distance: Array) -> Array:
+    """How far from the camera a ray is in the world, [], after `distance` [] = t |d| in the space it was cast into.
+
+    The same number unless that is NDC; infinitely far there is a distance of about a million here.
+
+    Raises:
+        ValueError: if given a batch of rays.
+    """
+    expect_one_ray(ray)
+    expect('one distance', distance)
+    if camera.ndc is None:
+        return distance
+    in_world = ray.replace(origin=camera.camera_to_world[:, 3], direction=ray.viewdir)
+    return ndc_to_t(in_world, distance / norm(ray.direction))
 
 
 def distance_to_depth(camera: Camera, viewdir: Array, distance: Array) -> Array:

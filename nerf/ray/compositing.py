@@ -1,11 +1,8 @@
 """The volume rendering equation of one ray: from densities to what arrives at the pixel."""
 
-from collections.abc import Callable
-
-import jax
 import jax.numpy as jnp
 
-from nerf.ray.maths import MACHINE_EPS, exclusive_cumsum, norm, normalise
+from nerf.ray.maths import MACHINE_EPS, exclusive_cumsum, norm
 from nerf.ray.stepfun import quantile
 from nerf.ray.structs import Array, Level, Ray, Rendering, expect, expect_one_ray
 
@@ -32,12 +29,15 @@ def transmittance(density: Array, delta: Array) -> Array:
     return jnp.exp(-exclusive_cumsum(density * delta))
 
 
-def weights(density: Array, delta: Array) -> Array:
+def weights(density: Array, delta: Array, opaque_background: bool = False) -> Array:
     """Probability to stop in each interval, w_i = T_i (1 - exp(-sigma_i delta_i)), [n] -> [n] (NeRF, equation 3).
 
-    Sums to at most 1, and to 1 exactly where something is opaque; gradients are finite for any sigma delta >= 0.
+    Sums to at most 1, and to 1 exactly where something is opaque; gradients are finite for any sigma delta >= 0. With
+    `opaque_background` (mip-NeRF 360) whatever arrives at the last interval stops there.
     """
     alpha = -jnp.expm1(-density * delta)
+    if opaque_background:
+        alpha = alpha.at[-1].set(1.0)
     return transmittance(density, delta) * alpha
 
 
@@ -63,9 +63,3 @@ def composite(level: Level, ray: Ray, background: Array) -> Rendering:
     median = quantile(0.5, posts, w, ray.far)
     to_world = norm(ray.direction)
     return Rendering(rgb=rgb, acc=acc, distance=mean * to_world, distance_median=median * to_world)
-
-
-def normal(density: Callable[[Array], Array], point: Array) -> Array:
-    """Surface normal at a point [3]: minus the density's gradient, normalised, [3]; zero where density is constant."""
-    expect('one point', point, 3, lift='over_samples')
-    return -normalise(jax.grad(density)(point))

@@ -1,5 +1,8 @@
 """One point, Gaussian or direction as the features an MLP can learn fine detail from."""
 
+import functools
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,10 +37,43 @@ def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Array:
     finer than the Gaussian is wide fade out, which is what prevents aliasing.
     """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
-    angles = octaves(gaussian.mean, min_degree, max_degree)
-    variances = octaves(jnp.diagonal(gaussian.cov), 2 * min_degree, 2 * max_degree, 2)
-    fade = jnp.exp(-0.5 * variances)
+    return _expected(gaussian.mean, jnp.diagonal(gaussian.cov), min_degree, max_degree)
+
+
+def _expected(mean: Array, variance: Array, min_degree: int, max_degree: int) -> Array:
+    """E[sin(2^l x)] and E[cos(2^l x)] of normally distributed x, each [k], for all l, -> [2 k (max - min)]."""
+    angles = octaves(mean, min_degree, max_degree)
+    fade = jnp.exp(-0.5 * octaves(variance, 2 * min_degree, 2 * max_degree, 2))
     return jnp.concatenate([fade * safe_sin(angles), fade * safe_cos(angles)])
+
+
+@functools.cache
+def icosahedron_basis() -> np.ndarray:
+    """21 unit vectors, [3, 21]: vertices of an icosahedron and middles of its edges, one of each opposite pair.
+
+    mip-NeRF 360 projects Gaussians onto these: the three axes alone cannot tell a Gaussian from its mirror image.
+    """
+    golden = (1 + np.sqrt(5)) / 2
+    vertices = np.array([np.roll([0, a, b * golden], k) for k in range(3) for a in (-1, 1) for b in (-1, 1)])
+    middles = [(p + q) / 2 for p, q in itertools.combinations(vertices, 2) if np.isclose(np.linalg.norm(p - q), 2)]
+    directions = np.concatenate([vertices, middles])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    # Of v and -v, the one whose first coordinate that is not zero is positive.
+    first = np.argmax(np.abs(directions) > 1e-9, axis=1)
+    return directions[directions[np.arange(len(directions)), first] > 0].T.astype(np.float32)
+
+
+def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Array:
+    """As `integrated`, of the Gaussian's projections on 21 directions, -> [42 (max - min)] (mip-NeRF 360, section 2).
+
+    Along a column b of `icosahedron_basis`, the mean is b . mu and the variance b^T Sigma b.
+    """
+    expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
+    basis = icosahedron_basis()
+    mean = sum(basis[i] * gaussian.mean[i] for i in range(3))
+    variance = sum(basis[i] ** 2 * gaussian.cov[i, i] for i in range(3))
+    variance += sum(2 * basis[i] * basis[j] * gaussian.cov[i, j] for i, j in ((0, 1), (0, 2), (1, 2)))
+    return _expected(mean, jnp.maximum(variance, 0.0), min_degree, max_degree)
 
 
 def direction(viewdir: Array, max_degree: int) -> Array:

@@ -1,5 +1,8 @@
-"""Segments of one ray as Gaussians (mip-NeRF, section 3.1)."""
+"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and what becomes of them in a bent space."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 
 from nerf.ray.maths import MACHINE_EPS
@@ -55,6 +58,15 @@ def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, 
     expect('one interval, t0', t0, lift='over_samples')
     expect('one ray, origin', origin, 3)
     return along_ray(0.5 * (t0 + t1), (t1 - t0) ** 2 / 12, radius**2 / 4, origin, direction)
+
+
+def push(function: Callable[[Array], Array], gaussian: Gaussian) -> Gaussian:
+    """A Gaussian after a function f of its points, linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, equation 8)."""
+    expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
+    jacobian = jax.jacfwd(function)(gaussian.mean)
+    # Products of 3 x 3 matrices are written out: lifted, they stay elementwise instead of many tiny matrix products.
+    half = jnp.sum(jacobian[:, :, None] * gaussian.cov[None, :, :], axis=1)
+    return Gaussian(function(gaussian.mean), jnp.sum(half[:, None, :] * jacobian[None, :, :], axis=2))
 
 
 RAY_SHAPES = {'cone': frustum_to_gaussian, 'cylinder': cylinder_to_gaussian}

@@ -61,6 +61,52 @@ def sample(key: Array | None, s: Array, weights: Array, num: int) -> Array:
     return jax.lax.stop_gradient(interpolate(u, cdf(weights), s))
 
 
+def sample_intervals(key: Array | None, s: Array, weights: Array, num: int) -> Array:
+    """Fenceposts of `num` intervals distributed like the step function, in [0, 1], [num + 1] (mip-NeRF 360's code).
+
+    Positions are drawn as middles of strata of [0, 1), all moved by ONE random number (None: none), and the intervals
+    reach from half way to half way between them; the outermost are as long on either side as room allows.
+    """
+    expect('one row of weights', weights, s.shape[0] - 1)
+    jitter = 0.5 if key is None else jax.random.uniform(key, (), maxval=1.0 - MACHINE_EPS * num)
+    middles = interpolate((jnp.arange(num) + jitter) / num, cdf(weights), s)
+    between = 0.5 * (middles[1:] + middles[:-1])
+    first = jnp.maximum(0.0, 2 * middles[0] - between[0])
+    last = jnp.minimum(1.0, 2 * middles[-1] - between[-1])
+    return jax.lax.stop_gradient(jnp.concatenate([first[None], between, last[None]]))
+
+
+def dilate(s: Array, weights: Array, reach: float) -> tuple[Array, Array]:
+    """The step function of the highest density within `reach`, fenceposts [m+1] in [0, 1], weights [m].
+
+    Each interval is made longer by `reach` on both sides, and where several overlap the densest counts: a proposal then
+    also covers what a neighbouring ray, or the same ray with other samples, would have seen (mip-NeRF 360, section 3 of
+    the supplement). What lies in an interval of no length is not lost. The weights of all 3 n intervals sum to 1; the two
+    outermost are left out, so that m = 3 n - 2.
+    """
+    expect('one row of weights', weights, s.shape[0] - 1)
+    width = s[1:] - s[:-1]
+    density = weights / jnp.maximum(width, MACHINE_EPS**2)
+    lower, upper = s[:-1] - reach, s[1:] + reach
+    posts = jnp.clip(jnp.sort(jnp.concatenate([s, lower, upper])), 0.0, 1.0)
+    covers = (lower[None, :] <= posts[:-1, None]) & (upper[None, :] > posts[:-1, None])
+    highest = jnp.max(jnp.where(covers, density[None, :], 0.0), axis=1)
+    spread = highest * (posts[1:] - posts[:-1])
+    return posts[1:-1], (spread / jnp.maximum(jnp.sum(spread), MACHINE_EPS))[1:-1]
+
+
+def anneal(weights: Array, progress: Array | float, slope: float) -> Array:
+    """Weights w^a, [n] -> [n], that are flat when training begins and as they are when it ends.
+
+    a = slope p / ((slope - 1) p + 1) with the progress p (mip-NeRF 360, equation 20): samples are first spread, so that a
+    proposal which errs early is found out. What has no weight gets none, at any progress.
+    """
+    expect('one row of weights', weights, None)
+    power = slope * progress / ((slope - 1) * progress + 1)
+    positive = weights > 0
+    return jnp.where(positive, jnp.where(positive, weights, 1.0) ** power, 0.0)
+
+
 def blur_and_pad(weights: Array, padding: float) -> Array:
     """mip-NeRF's smoothed weights for resampling, w'_k = (max(w_{k-1}, w_k) + max(w_k, w_{k+1})) / 2 + alpha, [n] -> [n].
 

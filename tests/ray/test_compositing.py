@@ -142,14 +142,13 @@ def test_composite_has_finite_gradients(ray):
             assert all(np.isfinite(g).all() for g in found), (opacity, direction)
 
 
-def test_normal_of_a_ball_points_outward():
-    point = jnp.array([0.2, -0.4, 0.5])
-    found = compositing.normal(lambda x: 7 * jnp.exp(-jnp.sum(x**2)), point)
-    np.testing.assert_allclose(found, point / np.linalg.norm(point), rtol=1e-5)
-
-
-def test_normal_where_density_is_constant_is_zero_with_a_finite_gradient():
-    found = compositing.normal(lambda x: 0 * jnp.sum(x), jnp.ones(3))
-    np.testing.assert_array_equal(found, 0)
-    jacobian = jax.jacrev(lambda p: compositing.normal(lambda x: jnp.exp(-jnp.sum(x**2)), p))(jnp.zeros(3))
-    assert np.isfinite(jacobian).all()
+@pytest.mark.parametrize('density', [[0.0] * 4, [0.2, 0.0, 0.7, 0.1], [0.0, 0.0, 0.0, 1e6], [1e4, 0.0, 1e6, 0.0]])
+def test_with_an_opaque_background_every_ray_stops(density):
+    density, delta = jnp.array(density), jnp.array([0.5, 1.0, 1.5, 1e6])
+    found, without = compositing.weights(density, delta, opaque_background=True), compositing.weights(density, delta)
+    np.testing.assert_allclose(found[:-1], without[:-1], rtol=1e-6)
+    np.testing.assert_allclose(found[-1], 1 - np.sum(np.asarray(without[:-1], np.float64)), atol=1e-6)
+    slopes = jax.jacrev(lambda sigma: compositing.weights(sigma, delta, opaque_background=True))(density)
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(jnp.sum(slopes, axis=0), 0, atol=1e-3)  # what is taken from one is given to others
+    np.testing.assert_array_equal(slopes[:, -1], 0)

@@ -121,3 +121,62 @@ def test_octaves_follow_each_other():
     x = jnp.array([1.0, 3.0])
     np.testing.assert_array_equal(encodings.octaves(x, 1, 4), [2, 6, 4, 12, 8, 24])
     np.testing.assert_array_equal(encodings.octaves(x, 2, 8, 2), [4, 12, 16, 48, 64, 192])
+
+
+def test_icosahedron_basis_is_21_different_axes():
+    basis = np.asarray(encodings.icosahedron_basis(), np.float64)
+    assert basis.shape == (3, 21)
+    np.testing.assert_allclose(np.linalg.norm(basis, axis=0), 1, rtol=1e-6)
+    cosines = np.abs(basis.T @ basis)
+    # The closest pairs are an edge's middle and its ends.
+    golden = (1 + np.sqrt(5)) / 2
+    np.testing.assert_allclose((cosines - np.eye(21)).max(), golden / np.sqrt(golden + 2), rtol=1e-6)
+    # Spread evenly: no direction of space is favoured.
+    np.testing.assert_allclose(basis @ basis.T, 7 * np.eye(3), atol=1e-5)
+
+
+def test_icosahedron_basis_has_the_angles_of_its_vertices_and_edges():
+    basis = np.asarray(encodings.icosahedron_basis(), np.float64)
+    vertices, middles = np.abs(basis.T @ basis)[:6, :6], np.abs(basis.T @ basis)[6:, 6:]
+    np.testing.assert_allclose(vertices[~np.eye(6, dtype=bool)], 1 / np.sqrt(5), rtol=1e-6)
+    angles = np.degrees(np.arccos(np.minimum(middles[~np.eye(15, dtype=bool)], 1)))
+    found, counts = np.unique(np.round(angles, 3), return_counts=True)
+    np.testing.assert_allclose(found, [36, 60, 72, 90])
+    np.testing.assert_array_equal(counts, 15 * np.array([4, 4, 4, 2]))
+
+
+@pytest.mark.parametrize('scale', [0.2, 1.0])
+def test_integrated_off_axis_is_the_expected_encoding_of_the_projections(scale):
+    one = gaussian(scale)
+    points = np.random.default_rng(0).multivariate_normal(one.mean, one.cov, 50_000) @ encodings.icosahedron_basis()
+    angles = np.concatenate([2.0**degree * points for degree in range(1, 4)], axis=1)
+    features = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    error = np.abs(encodings.integrated_off_axis(one, 1, 4) - features.mean(0))
+    assert (error < 5 * features.std(0) / np.sqrt(len(points)) + 1e-5).all()
+
+
+def test_integrated_off_axis_in_closed_form():
+    one, basis = gaussian(0.1), np.asarray(encodings.icosahedron_basis(), np.float64)
+    mean, variance = np.asarray(one.mean, np.float64) @ basis, np.einsum('ib,ij,jb->b', basis, one.cov, basis)
+    scales = 2.0 ** np.arange(12)[:, None]
+    fade, angles = np.exp(-0.5 * scales**2 * variance).ravel(), (scales * mean).ravel()
+    expected = np.concatenate([fade * np.sin(angles), fade * np.cos(angles)])
+    np.testing.assert_allclose(encodings.integrated_off_axis(one, 0, 12), expected, atol=1e-5)
+
+
+def test_only_the_off_axis_encoding_tells_a_gaussian_from_its_mirror_image():
+    one = Gaussian(mean=jnp.array([0.3, -1.1, 0.8]), cov=jnp.array([[0.5, 0.4, 0.0], [0.4, 0.5, 0.0], [0.0, 0.0, 0.1]]))
+    other = one.replace(cov=one.cov * jnp.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]))
+    np.testing.assert_array_equal(encodings.integrated(one, 0, 4), encodings.integrated(other, 0, 4))
+    error = np.abs(encodings.integrated_off_axis(one, 0, 4) - encodings.integrated_off_axis(other, 0, 4))
+    assert error.max() > 0.2
+
+
+@pytest.mark.parametrize('scale', [0.0, 1.0, 1e6])
+def test_integrated_off_axis_has_finite_values_and_gradients(scale):
+    # Also where rounding would make the variance of a flat Gaussian negative.
+    flat = Gaussian(mean=jnp.ones(3), cov=scale * jnp.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    for one in (gaussian(scale), flat):
+        assert np.abs(encodings.integrated_off_axis(one, 0, 12)).max() <= 1 + 1e-6
+        jacobian = jax.jacrev(lambda g: encodings.integrated_off_axis(g, 0, 12))(one)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jacobian))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.ray import gaussians
+from nerf.ray.contraction import contract
 
 ORIGIN = jnp.array([0.5, -1.0, 2.0])
 DIRECTION = jnp.array([0.4, 0.9, -1.2])
@@ -118,3 +119,58 @@ def slopes(shape):
 def test_gradients_are_finite_at_every_limit(shape, t0, t1):
     for direction in (ALONG_Z, jnp.zeros(3)):
         assert all(np.isfinite(g).all() for g in slopes(shape)(t0, t1, direction, 0.01))
+
+
+def contract64(x):
+    length = np.linalg.norm(x, axis=-1, keepdims=True)
+    return np.where(length <= 1, x, (2 - 1 / np.maximum(length, 1)) * x / np.maximum(length, 1))
+
+
+def test_push_through_a_linear_map_is_exact():
+    matrix, offset = np.random.default_rng(0).normal(size=(3, 3)), np.array([1.0, -2.0, 0.5])
+    one = gaussians.frustum_to_gaussian(jnp.float32(1.0), jnp.float32(3.0), ORIGIN, DIRECTION, 0.3)
+    linear = jnp.asarray(matrix, jnp.float32)
+    found = gaussians.push(lambda x: jnp.sum(linear * x[None, :], axis=1) + jnp.asarray(offset, jnp.float32), one)
+    np.testing.assert_allclose(found.mean, matrix @ one.mean + offset, rtol=1e-5)
+    np.testing.assert_allclose(found.cov, matrix @ one.cov @ matrix.T, atol=1e-5)
+
+
+@pytest.mark.parametrize('mean', [(1.5, -2.0, 1.0), (0.2, 0.1, -0.4), (-9.0, 3.0, 20.0)])
+def test_push_through_the_contraction_against_many_points(mean):
+    mean = np.array(mean)
+    root = 0.01 * np.linalg.norm(mean) * np.array([[1.0, 0.3, -0.2], [0.3, 0.4, 0.1], [-0.2, 0.1, 0.7]])
+    offset = np.random.default_rng(0).normal(size=(100_000, 3)) @ root
+    points = contract64(mean + np.concatenate([offset, -offset]))
+    one = gaussians.Gaussian(mean=jnp.asarray(mean, jnp.float32), cov=jnp.asarray(root @ root.T, jnp.float32))
+    found = gaussians.push(contract, one)
+    size = np.sqrt(np.abs(np.cov(points.T)).max())
+    np.testing.assert_allclose(found.mean, points.mean(0), atol=0.02 * size)
+    np.testing.assert_allclose(found.cov, np.cov(points.T), atol=0.02 * size**2)
+
+
+@jax.jit
+def contracted(t0, t1):
+    return gaussians.push(contract, gaussians.frustum_to_gaussian(t0, t1, ORIGIN, DIRECTION, 1e-3))
+
+
+CONTRACTED_SLOPES = jax.jit(jax.jacrev(contracted, (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ('t0', 't1', 'error'),
+    # Along the ray, what is far becomes so short that rounding across it shows.
+    [(0.2, 0.21, 1e-5), (0.9, 1.1, 1e-5), (0.0, 0.0, 0), (3.0, 30.0, 1e-4), (1e3, 1e6, 0.02), (1e6, 1e6, 1e-4)],
+)
+def test_contracted_segments_are_gaussians(t0, t1, error):
+    found = contracted(jnp.float32(t0), jnp.float32(t1))
+    one = gaussians.frustum_to_gaussian(jnp.float32(t0), jnp.float32(t1), ORIGIN, DIRECTION, 1e-3)
+    mean, cov = as64(one.mean, one.cov)
+    step = 1e-6 * max(1.0, np.linalg.norm(mean))
+    slopes = np.stack([(contract64(mean + d) - contract64(mean - d)) / (2 * step) for d in step * np.eye(3)], axis=1)
+    expected = slopes @ cov @ slopes.T
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(found.mean, contract64(mean), rtol=1e-6)
+    np.testing.assert_allclose(found.cov, expected, atol=error * largest + 1e-12)
+    np.testing.assert_allclose(found.cov, found.cov.T, atol=error * largest)
+    assert np.linalg.eigvalsh((found.cov + found.cov.T) / 2).min() >= -error * largest
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(CONTRACTED_SLOPES(jnp.float32(t0), jnp.float32(t1))))

@@ -101,6 +101,20 @@ def test_distortion_of_one_interval_and_of_two_points():
     np.testing.assert_allclose(losses.distortion([apart], [], TARGET), 2 * 0.25 * 0.3, rtol=1e-6)
 
 
+def test_charbonnier_in_closed_form():
+    expected = (np.sqrt(1e-6) + np.sqrt(0.5**2 + 1e-6) + np.sqrt(0.3**2 + 1e-6)) / 3
+    np.testing.assert_allclose(losses.charbonnier([], LEVELS, TARGET), expected, rtol=1e-6)
+
+
+def test_charbonnier_is_an_absolute_error_that_is_smooth_at_zero():
+    def slope(error):
+        return jax.grad(lambda rgb: losses.charbonnier([], [rendering(0.0, 0.0, 0.0).replace(rgb=rgb)], TARGET))(TARGET + error)
+
+    np.testing.assert_array_equal(slope(jnp.zeros(3)), 0)
+    np.testing.assert_allclose(slope(jnp.array([1e-3, 0.0, -1e-3])), np.array([1, 0, -1]) / np.sqrt(2) / 3, rtol=1e-3)
+    np.testing.assert_allclose(slope(jnp.array([0.4, -0.2, 0.1])), np.array([1, -1, 1]) / 3, rtol=1e-4)
+
+
 def test_registry_names_are_the_functions():
-    for name in ('mse', 'coarse_mse', 'interlevel', 'distortion'):
+    for name in ('mse', 'charbonnier', 'coarse_mse', 'interlevel', 'distortion'):
         assert losses.LOSSES[name] is getattr(losses, name)

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,9 @@ POSTS = jnp.array([0.0, 0.1, 0.4, 0.5, 0.9, 1.0])
 WEIGHTS = jnp.array([0.2, 0.0, 1.4, 0.3, 0.1])
 SAMPLE = jax.jit(stepfun.sample, static_argnums=3)
 QUANTILE = jax.jit(stepfun.quantile)
+INTERVALS = jax.jit(stepfun.sample_intervals, static_argnums=3)
+DILATE = jax.jit(stepfun.dilate)
+ANNEAL = jax.jit(lambda weights, progress: stepfun.anneal(weights, progress, 10.0))
 
 
 def random_rows(rows, bins, seed=0):
@@ -175,3 +180,162 @@ def test_quantile_has_finite_gradients(weights):
     posts = jnp.linspace(0.0, 8.0, 9)
     gradients = jax.jit(jax.grad(lambda p, w: stepfun.quantile(0.5, p, w, 9.0), (0, 1)))(posts, weights)
     assert all(np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize('num', [2, 16])
+def test_intervals_of_one_even_interval_without_a_key_are_the_even_grid(num):
+    found = INTERVALS(None, jnp.array([0.0, 1.0]), jnp.ones(1), num)
+    np.testing.assert_allclose(found, np.linspace(0, 1, num + 1), atol=1e-6)
+
+
+def test_intervals_without_a_key_reach_half_way_between_the_middles_of_strata():
+    middles = np.interp((np.arange(7) + 0.5) / 7, [0, 0.1, 0.100001, 0.8, 0.95, 1], POSTS)
+    between = (middles[1:] + middles[:-1]) / 2
+    found = INTERVALS(None, POSTS, WEIGHTS, 7)
+    np.testing.assert_allclose(found[1:-1], between, atol=1e-5)
+    # The outermost are as long on either side of their middles, unless that is outside.
+    np.testing.assert_allclose(found[0], max(0, 2 * middles[0] - between[0]), atol=1e-5)
+    np.testing.assert_allclose(found[-1], min(1, 2 * middles[-1] - between[-1]), atol=1e-5)
+
+
+def test_one_random_number_moves_all_intervals_alike():
+    even = jnp.array([0.0, 1.0]), jnp.ones(1)
+    keys = jax.random.split(jax.random.key(0), 2000)
+    found = np.asarray(jax.vmap(lambda key: stepfun.sample_intervals(key, *even, 8))(keys))
+    moved = found[:, 1:-1] - np.arange(1, 8) / 8
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1], moved.shape), atol=1e-6)
+    assert np.abs(moved).max() <= 1 / 16 + 1e-6
+    np.testing.assert_allclose([moved.mean(), moved.std()], [0, 1 / 8 / np.sqrt(12)], atol=2e-3)
+    np.testing.assert_allclose(found[:, 0], np.maximum(0, moved[:, 0]), atol=1e-6)
+    np.testing.assert_allclose(found[:, -1], np.minimum(1, 1 + moved[:, 0]), atol=1e-6)
+
+
+@pytest.mark.parametrize('key', [None, 7])
+@pytest.mark.parametrize('num', [2, 33])
+def test_intervals_rise_and_stay_inside(key, num):
+    posts, weights = random_rows(500, 64)
+    # Some intervals are empty, also the outermost.
+    posts = posts.at[:, 20:30].set(posts[:, 20:21]).at[:, :2].set(0.0).at[:, -2:].set(1.0)
+    key = None if key is None else jax.random.key(key)
+    found = np.asarray(jax.jit(jax.vmap(lambda s, w: stepfun.sample_intervals(key, s, w, num)))(posts, weights))
+    assert (np.diff(found) >= 0).all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_intervals_are_where_the_weight_is():
+    keys = jax.random.split(jax.random.key(1), 1000)
+    weights = jnp.array([0.2, 0.3, 0.5, 0.8, 0.4])
+    found = np.asarray(jax.jit(jax.vmap(lambda key: stepfun.sample_intervals(key, POSTS, weights, 64)))(keys))
+    share, _ = np.histogram((found[:, 1:] + found[:, :-1]) / 2, np.asarray(POSTS))
+    np.testing.assert_allclose(share / share.sum(), weights / weights.sum(), atol=0.015)
+
+
+@pytest.mark.parametrize('hot', range(5))
+def test_intervals_of_one_hot_weights_lie_in_that_interval(hot):
+    found = INTERVALS(None, POSTS, jnp.eye(5)[hot], 32)
+    np.testing.assert_allclose(found, np.linspace(POSTS[hot], POSTS[hot + 1], 33), atol=1e-5)
+
+
+def test_intervals_of_zero_weights_spread_over_all():
+    np.testing.assert_allclose(INTERVALS(None, POSTS, jnp.zeros(5), 5)[1:-1], [0.15, 0.35, 0.575, 0.825], atol=1e-5)
+
+
+@pytest.mark.parametrize('weights', [WEIGHTS, jnp.zeros(5)])
+def test_no_gradient_flows_into_intervals(weights):
+    slopes = jax.jit(jax.jacrev(lambda s, w: stepfun.sample_intervals(None, s, w, 8), (0, 1)))
+    for jacobian in slopes(POSTS, weights):
+        np.testing.assert_array_equal(jacobian, 0)
+
+
+def highest_density(x, s, weights, reach):
+    """By looking at every interval, in float64: the highest density of those that reach x."""
+    density = weights / np.maximum(np.diff(s), 1e-300)
+    return np.where((s[:-1] - reach <= x[:, None]) & (x[:, None] < s[1:] + reach), density, 0).max(axis=1)
+
+
+@pytest.mark.parametrize('reach', [0.003, 0.05, 0.7])
+@pytest.mark.parametrize('seed', range(3))
+def test_dilate_is_the_highest_density_within_reach(reach, seed):
+    rng = np.random.default_rng(seed)
+    s = np.sort(rng.uniform(0.1 * (seed > 0), 1 - 0.1 * (seed > 1), 10)).astype(np.float32)
+    weights = (rng.uniform(size=9) * (rng.uniform(size=9) > 0.3)).astype(np.float32)
+    posts, spread = DILATE(jnp.asarray(s), jnp.asarray(weights), reach)
+    assert (posts.shape, spread.shape) == ((3 * 9 - 1,), (3 * 9 - 2,))
+    assert (np.diff(posts) >= 0).all()
+    assert 0 <= float(posts[0]) <= float(posts[-1]) <= 1
+
+    fine = np.linspace(0, 1, 400_001)
+    middle = (fine[1:] + fine[:-1]) / 2
+    share = highest_density(middle, s.astype(np.float64), weights, reach)
+    accumulated = np.concatenate([[0], np.cumsum(share) / share.sum()])
+    expected = np.diff(np.interp(posts, fine, accumulated))
+    np.testing.assert_allclose(spread, expected, atol=3e-4)
+    # What is left out is outermost, and no longer than it was dilated.
+    assert float(jnp.sum(spread)) <= 1 + 1e-6
+    assert posts[0] <= s[0] + 1e-6
+    assert posts[-1] >= s[-1] - 1e-6
+
+
+def test_dilate_by_hand():
+    # Densities 1 and 4: the higher reaches 0.05 into the lower; what is dilated over the ends of [0, 1] is cut off.
+    posts, spread = DILATE(jnp.array([0.0, 0.6, 1.0]), jnp.array([0.6, 1.6]), 0.05)
+    np.testing.assert_allclose(posts, [0, 0.55, 0.6, 0.65, 1], atol=1e-6)
+    np.testing.assert_allclose(spread, np.array([0.55, 0.2, 0.2, 1.4]) / 2.35, atol=1e-5)
+
+
+def test_dilate_of_nothing_is_nothing():
+    posts, spread = DILATE(POSTS, jnp.zeros(5), 0.01)
+    assert np.isfinite(posts).all()
+    np.testing.assert_array_equal(spread, 0)
+
+
+@pytest.mark.parametrize('weight', [1.0, 1e-12])
+def test_dilate_does_not_lose_what_lies_in_an_interval_of_no_length(weight):
+    posts, spread = DILATE(jnp.array([0.0, 0.5, 0.5, 1.0]), jnp.array([0.0, weight, 0.0]), 0.1)
+    inside = (posts[1:] <= 0.6 + 1e-6) & (posts[:-1] >= 0.4 - 1e-6)
+    np.testing.assert_allclose(jnp.sum(spread[inside]), 1, rtol=1e-5)
+    np.testing.assert_array_equal(spread[~inside], 0)
+    # The same at the end of the ray, where an opaque background may be all there is.
+    posts, spread = DILATE(jnp.array([0.0, 1.0, 1.0]), jnp.array([0.0, weight]), 0.1)
+    found = INTERVALS(None, posts, spread, 10)
+    np.testing.assert_allclose([found[0], found[-1]], [0.9, 1], atol=1e-5)
+
+
+def test_dilate_has_finite_gradients():
+    slopes = jax.jit(jax.jacrev(lambda s, w: stepfun.dilate(s, w, 0.02), (0, 1)))
+    for weights in (WEIGHTS, jnp.zeros(5), jnp.eye(5)[2]):
+        found = slopes(POSTS.at[3].set(POSTS[2]), weights)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+
+
+def test_anneal_is_flat_at_first_and_does_nothing_at_last():
+    np.testing.assert_array_equal(ANNEAL(WEIGHTS, 0.0), [1, 0, 1, 1, 1])
+    np.testing.assert_allclose(ANNEAL(WEIGHTS, 1.0), WEIGHTS, rtol=1e-6)
+    # A tenth of training is half the way: 10 p / (9 p + 1).
+    np.testing.assert_allclose(ANNEAL(WEIGHTS, 0.1), np.asarray(WEIGHTS) ** (1 / 1.9), rtol=1e-5)
+    np.testing.assert_allclose(ANNEAL(WEIGHTS, 0.5), np.asarray(WEIGHTS) ** (5 / 5.5), rtol=1e-5)
+
+
+def test_anneal_gives_nothing_to_what_has_none_with_finite_gradients():
+    slopes = jax.jit(jax.jacrev(ANNEAL, (0, 1)))
+    limits = (WEIGHTS, jnp.zeros(5), jnp.eye(5)[2], jnp.full(5, 1e-30))
+    for weights, progress in itertools.product(limits, (0.0, 0.01, 0.3, 1.0)):
+        found = np.asarray(ANNEAL(weights, progress))
+        assert np.isfinite(found).all()
+        np.testing.assert_array_equal(found > 0, np.asarray(weights) > 0)
+        assert all(np.isfinite(leaf).all() for leaf in slopes(weights, progress))
+
+
+def test_intervals_can_be_drawn_from_what_is_dilated_and_annealed():
+    # The whole way of a proposal, from one whose weight is all in one interval to one that saw nothing.
+    for weights in (jnp.eye(5)[4], jnp.eye(5)[0], jnp.zeros(5), jnp.full(5, 1e-20)):
+        for progress in (0.0, 1.0):
+            posts, spread = DILATE(POSTS, weights, 0.01)
+            found = np.asarray(INTERVALS(jax.random.key(0), posts, ANNEAL(spread, progress), 16))
+            assert np.isfinite(found).all()
+            assert (np.diff(found) >= 0).all()
+            for hot in np.flatnonzero(weights == 1):
+                # Within reach, and half of an interval beyond.
+                assert found[0] >= POSTS[hot] - 0.015
+                assert found[-1] <= POSTS[hot + 1] + 0.015
