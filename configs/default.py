@@ -3,12 +3,24 @@
 import ml_collections
 from ml_collections.config_dict import placeholder
 
+from nerf.config import SCENE_TYPES
+from nerf.models import default_fields
+
+
+def model_config(name: str) -> ml_collections.ConfigDict:
+    """The constructor fields of a model; those that `scene_type` decides are open."""
+    fields = default_fields(name)
+    decided = SCENE_TYPES['object']['model']
+    return ml_collections.ConfigDict(
+        {field: placeholder(type(value)) if field in decided else value for field, value in fields.items()}
+    )
+
 
 def get_config(scene: str = '') -> ml_collections.ConfigDict:
     """The defaults; `None` entries are decided by `scene_type` or by the format of the data, unless set."""
     config = ml_collections.ConfigDict()
     config.scene = scene
-    config.scene_type = 'object'
+    config.scene_type = 'object'  # or forward_facing, unbounded
     config.seed = 0
     config.num_steps = 1000
     config.batch_size = 1024
@@ -25,12 +37,14 @@ def get_config(scene: str = '') -> ml_collections.ConfigDict:
     config.data.width = placeholder(int)  # or this wide, px
     config.data.near = placeholder(float)
     config.data.far = placeholder(float)
+    config.data.normalise = True  # photos: move and scale the cameras as the scene type wants them
     config.data.background = placeholder(str)  # white, black or random
     config.data.batching = 'mixed'  # or single_image
     config.data.crop_steps = 0  # train on the images' centre first
     config.data.crop_fraction = 0.5
     config.data.paper_pixels = False  # rays through the corners of pixels
     config.data.paper_alpha = False  # images shrunk with straight alpha
+    config.data.area_weighting = True  # scenes in several sizes: pixels count by the area they cover
     config.test_every = placeholder(int)  # every Nth test view, or every Nth image held out
 
     config.optimizer = ml_collections.ConfigDict()

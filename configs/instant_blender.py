@@ -8,14 +8,13 @@ Not the paper's recipe throughout: its occupancy grid and error-driven batches a
 import ml_collections
 
 from configs import default
-from nerf.models import default_fields
 
 
 def get_config(scene: str = 'lego') -> ml_collections.ConfigDict:
     """A hash grid of 16 levels x 2 features in 2^19 rows each, density MLP 1 x 64, colour MLP 2 x 64."""
     config = default.get_config(scene)
     config.model_name = 'instant'
-    config.model = ml_collections.ConfigDict(default_fields('instant'))
+    config.model = default.model_config('instant')
     config.losses.interlevel = 1.0
     config.num_steps = 20_000
     config.batch_size = 8192

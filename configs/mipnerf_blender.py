@@ -10,14 +10,13 @@ several accelerators. Ablations: --config.model.integrate=False, --config.model.
 import ml_collections
 
 from configs import default
-from nerf.models import default_fields
 
 
 def get_config(scene: str = 'lego') -> ml_collections.ConfigDict:
     """mip-NeRF, 2 x 128 samples, one MLP of 8 x 256."""
     config = default.get_config(scene)
     config.model_name = 'mipnerf'
-    config.model = ml_collections.ConfigDict(default_fields('mipnerf'))
+    config.model = default.model_config('mipnerf')
     config.losses.coarse_mse = 0.1
     config.num_steps = 1_000_000
     config.batch_size = 4096

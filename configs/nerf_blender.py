@@ -11,14 +11,13 @@ Ablation: --config.model.use_viewdirs=False.
 import ml_collections
 
 from configs import default
-from nerf.models import default_fields
 
 
 def get_config(scene: str = 'lego') -> ml_collections.ConfigDict:
     """NeRF, 64 + 128 samples, two MLPs of 8 x 256."""
     config = default.get_config(scene)
     config.model_name = 'nerf'
-    config.model = ml_collections.ConfigDict(default_fields('nerf'))
+    config.model = default.model_config('nerf')
     config.losses.coarse_mse = 1.0
     config.num_steps = 500_000
     config.batch_size = 1024

@@ -7,15 +7,14 @@ On lego at 100 px (400 px images, factor 4): 19.3, 20.8, 21.7 and 22.7 dB after 
 
 import ml_collections
 
-from configs import mipnerf_small
-from nerf.models import default_fields
+from configs import default, mipnerf_small
 
 
 def get_config(scene: str = 'lego') -> ml_collections.ConfigDict:
     """NeRF, 32 + 32 samples, two MLPs of 4 x 64, centred pixels and a density that cannot die."""
     config = mipnerf_small.get_config(scene)
     config.model_name = 'nerf'
-    config.model = ml_collections.ConfigDict(default_fields('nerf'))
+    config.model = default.model_config('nerf')
     config.model.num_coarse = 32
     config.model.num_fine = 32
     config.model.depth = 4

@@ -8,7 +8,20 @@ from nerf.errors import UserError, unknown
 
 SCENE_TYPES: dict[str, dict[str, dict[str, Any]]] = {
     # A thing in the middle of nothing: cameras look inwards, what is behind it is one colour.
-    'object': {'model': {'spacing': 'linear'}, 'data': {'background': 'white'}},
+    'object': {
+        'model': {'spacing': 'linear', 'contract': False, 'opaque_background': False},
+        'data': {'background': 'white'},
+    },
+    # What is before cameras that all look one way: rays are cast into normalised device coordinates.
+    'forward_facing': {
+        'model': {'spacing': 'linear', 'contract': False, 'opaque_background': False},
+        'data': {'background': 'black'},
+    },
+    # Everything around cameras that look anywhere, as far as it goes.
+    'unbounded': {
+        'model': {'spacing': 'disparity', 'contract': True, 'opaque_background': True},
+        'data': {'background': 'black'},
+    },
 }
 
 BACKGROUNDS = ('white', 'black', 'random')
@@ -39,7 +52,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
         raise unknown('scene_type', config.scene_type, SCENE_TYPES)
     for section, defaults in SCENE_TYPES[config.scene_type].items():
         for name, value in defaults.items():
-            if config[section].get(name) is None:
+            if name in config[section] and config[section][name] is None:
                 config[section][name] = value
     with config.unlocked():
         config.model.compute_dtype = config.compute_dtype

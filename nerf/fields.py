@@ -143,14 +143,14 @@ class MipNeRFField(nn.Module):
     compute_dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, gaussian: Gaussian, viewdir: Array) -> tuple[Array, Array]:
-        """Density [] (1 / world) and sRGB [3] of a Gaussian seen along the unit `viewdir` [3]."""
+    def __call__(self, gaussian: Gaussian, viewdir: Array, noise: Array) -> tuple[Array, Array]:
+        """Density [] (1 / world) and sRGB [3] of a Gaussian seen along `viewdir` [3]; noise [] adds to raw density."""
         encoded = encodings.integrated(gaussian, 0, self.position_degree)
         widths = (self.depth, self.width, self.skip, self.view_width, self.use_viewdirs)
         mlp = RadianceMLP(*widths, self.compute_dtype, name='mlp')
         raw_density, raw_rgb = mlp(encoded, encodings.direction(viewdir, self.view_degree))
         rgb = nn.sigmoid(raw_rgb) * (1 + 2 * self.rgb_padding) - self.rgb_padding
-        return nn.softplus(raw_density - 1), rgb
+        return nn.softplus(raw_density + noise - 1), rgb
 
 
 # Features are this many times what the table holds. Adam moves every parameter by about the learning rate, whatever its

@@ -61,9 +61,19 @@ def learning_rate(options: Mapping[str, Any], num_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(options: Mapping[str, Any], num_steps: int) -> optax.GradientTransformation:
-    """Adam with the schedule of `learning_rate`, behind clipping to a global norm where `clip_norm` is set."""
+    """Adam with the schedule of `learning_rate`, behind `clip_networks` where `clip_norm` is set."""
     adam = optax.adam(learning_rate(options, num_steps), eps=options['adam_eps'])
-    return optax.chain(optax.clip_by_global_norm(options['clip_norm']), adam) if options['clip_norm'] else adam
+    return optax.chain(clip_networks(options['clip_norm']), adam) if options['clip_norm'] else adam
+
+
+def clip_networks(norm: float) -> optax.GradientTransformation:
+    """The gradient of each network (top-level entry of the parameters) shortened to at most `norm`, apart from the others."""
+    clip = optax.clip_by_global_norm(norm)
+
+    def update(gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return {name: clip.update(part, state, params)[0] for name, part in gradient.items()}, state
+
+    return optax.GradientTransformation(clip.init, update)
 
 
 def init_state(model: nn.Module, optimizer: optax.GradientTransformation, camera: Camera, seed: int) -> TrainState:

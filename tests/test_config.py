@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 import configs
-from configs import tiny
-from nerf.config import check_same_training, resolve
+from configs import default, mipnerf360, tiny
+from nerf.config import SCENE_TYPES, check_same_training, resolve
 from nerf.errors import UserError
-from nerf.models import make_model
+from nerf.models import MODELS, make_model
 from nerf.train_step import check_losses
 
 NAMES = sorted(path.stem for path in Path(configs.__file__).parent.glob('*.py') if path.stem not in ('__init__', 'default'))
@@ -42,10 +42,62 @@ def test_resolve_fills_what_is_open_and_keeps_what_is_set():
     assert resolve(config).data.background == 'black'
 
 
+DECIDED = {
+    'object': ('linear', False, False, 'white'),
+    'forward_facing': ('linear', False, False, 'black'),
+    'unbounded': ('disparity', True, True, 'black'),
+}
+
+
+@pytest.mark.parametrize('scene_type', SCENE_TYPES)
+@pytest.mark.parametrize('name', MODELS)
+def test_scene_type_decides_what_the_model_has_and_what_is_behind(name, scene_type):
+    config = default.get_config()
+    config.model_name, config.model, config.scene_type = name, default.model_config(name), scene_type
+    found = resolve(config)
+    spacing, contract, opaque, background = DECIDED[scene_type]
+    assert (found.model.spacing, found.model.contract, found.data.background) == (spacing, contract, background)
+    assert found.model.get('opaque_background', opaque) == opaque
+    assert ('opaque_background' in found.model) == (name in ('mipnerf360', 'instant'))
+    model = make_model(name, found.model)
+    assert (model.spacing, model.contract) == (spacing, contract)
+
+
+def test_scene_type_leaves_alone_what_the_user_set():
+    config = mipnerf360.get_config()
+    config.update_from_flattened_dict({'model.contract': False, 'model.spacing': 'linear', 'data.background': 'random'})
+    found = resolve(config)
+    assert (found.model.contract, found.model.spacing, found.data.background) == (False, 'linear', 'random')
+    assert found.model.opaque_background is True
+    config.scene_type = 'object'
+    config.model.opaque_background = True
+    assert resolve(config).model.opaque_background is True
+
+
+def test_the_recipe_of_mipnerf360():
+    found = resolve(mipnerf360.get_config())
+    assert (found.num_steps, found.batch_size, found.data.factor) == (250_000, 16384, 4)
+    options = found.optimizer
+    assert (options.learning_rate, options.final_learning_rate, options.warmup_steps) == (2e-3, 2e-5, 512)
+    assert (options.adam_eps, options.clip_norm, options.warmup_scale) == (1e-6, 1e-3, 0.01)
+    model = found.model
+    assert (model.num_proposal, model.num_samples, model.depth, model.width) == (64, 32, 8, 1024)
+    assert (model.proposal_depth, model.proposal_width, model.position_degree, model.view_degree) == (4, 256, 12, 4)
+    assert (model.anneal_slope, model.dilation, model.dilation_bias, model.rgb_padding) == (10.0, 0.5, 0.0025, 0.001)
+    assert found.losses.distortion == 0.01
+
+
+@pytest.mark.parametrize('name', ['nerf_blender', 'mipnerf_blender', 'instant_blender'])
+def test_models_of_runs_from_before_contraction_are_still_made(name):
+    config = resolve(importlib.import_module(f'configs.{name}').get_config())
+    before = {field: value for field, value in config.model.items() if field not in ('contract', 'opaque_background')}
+    assert make_model(config.model_name, before) == make_model(config.model_name, config.model)
+
+
 @pytest.mark.parametrize(
     ('entry', 'value', 'message'),
     [
-        ('scene_type', 'indoor', "unknown scene_type 'indoor': expected one of object"),
+        ('scene_type', 'indoor', "unknown scene_type 'indoor': expected one of forward_facing, object, unbounded"),
         ('data.background', 'blue', "unknown data.background 'blue': expected one of black, random, white"),
         ('num_steps', 0, 'config.num_steps = 0: expected at least 1'),
     ],

@@ -26,7 +26,7 @@ def mipnerf_field(**options):
 
 CALLS = {
     'nerf': (nerf_field, lambda viewdir: (POINT, viewdir, jnp.float32(0.0))),
-    'mipnerf': (mipnerf_field, lambda viewdir: (GAUSSIAN, viewdir)),
+    'mipnerf': (mipnerf_field, lambda viewdir: (GAUSSIAN, viewdir, jnp.float32(0.0))),
 }
 
 
@@ -99,7 +99,7 @@ def test_numbers_of_parameters_are_those_of_the_papers():
     nerf = jax.eval_shape(
         NeRFField(**PAPER, position_degree=10, density_activation='relu').init, KEY, *CALLS['nerf'][1](LOOKS[0])
     )
-    mip = jax.eval_shape(MipNeRFField(**PAPER, position_degree=16, rgb_padding=0.001).init, KEY, GAUSSIAN, LOOKS[0])
+    mip = jax.eval_shape(MipNeRFField(**PAPER, position_degree=16, rgb_padding=0.001).init, KEY, *CALLS['mipnerf'][1](LOOKS[0]))
     assert count(nerf) == 595_844  # twice this is the 1 191 K of mip-NeRF's table 1
     assert count(mip) == 612_740  # its 612 K
 

@@ -75,6 +75,27 @@ def test_clipping_bounds_what_adam_sees():
     np.testing.assert_allclose(first_moment['a'], 0.1 * np.full(4, 0.5), rtol=1e-5)  # (1 - b1) times a vector of norm 1
 
 
+def test_each_network_is_clipped_by_itself():
+    huge = {'first': {'kernel': jnp.full((3, 3), 1e6), 'bias': jnp.zeros(3)}, 'second': {'kernel': jnp.full((4, 4), 1e6)}}
+    small = {'kernel': jnp.array([[0.3, -0.4]]), 'bias': jnp.array([0.0])}
+    clip = train_step.clip_networks(1.0)
+    found, _ = jax.jit(clip.update)({'field': huge, 'proposal': small}, clip.init({'field': huge, 'proposal': small}))
+    jax.tree.map(np.testing.assert_array_equal, found['proposal'], small)
+    # One norm for all of a network, whose direction stays.
+    np.testing.assert_allclose(optax.tree.norm(found['field']), 1, rtol=1e-5)
+    np.testing.assert_allclose(found['field']['first']['kernel'], 1 / 5, rtol=1e-5)
+    np.testing.assert_allclose(found['field']['second']['kernel'], 1 / 5, rtol=1e-5)
+
+
+def test_the_optimiser_clips_networks_one_by_one():
+    optimizer = train_step.make_optimizer({**OPTIONS, 'clip_norm': 1.0}, 100)
+    params = {'field': jnp.zeros(4), 'proposal': jnp.zeros(2)}
+    _, state = optimizer.update({'field': jnp.full(4, 1e4), 'proposal': jnp.array([0.3, 0.4])}, optimizer.init(params), params)
+    first_moment = optax.tree.get(state, 'mu')
+    np.testing.assert_allclose(first_moment['field'], 0.1 * np.full(4, 0.5), rtol=1e-5)
+    np.testing.assert_allclose(first_moment['proposal'], 0.1 * np.array([0.3, 0.4]), rtol=1e-5)
+
+
 def test_observed_composites_premultiplied_colours():
     pixel = Pixel(camera=0, xy=np.zeros(2), rgba=np.array([51, 0, 102, 102], np.uint8), weight=1.0)
     np.testing.assert_allclose(train_step.observed(pixel, jnp.ones(3)), [0.8, 0.6, 1.0], atol=1e-6)

@@ -11,6 +11,7 @@ from nerf.errors import UserError, unknown
 from nerf.fields import ACTIVATIONS
 from nerf.models.instant import Instant
 from nerf.models.mipnerf import MipNeRF
+from nerf.models.mipnerf360 import MipNeRF360
 from nerf.models.nerf import NeRF
 from nerf.ray.gaussians import RAY_SHAPES
 from nerf.ray.spacing import SPACINGS
@@ -23,7 +24,7 @@ CHOICES = {
     'compute_dtype': ('float32', 'bfloat16'),
 }
 
-MODELS: dict[str, type[nn.Module]] = {'nerf': NeRF, 'mipnerf': MipNeRF, 'instant': Instant}
+MODELS: dict[str, type[nn.Module]] = {'nerf': NeRF, 'mipnerf': MipNeRF, 'mipnerf360': MipNeRF360, 'instant': Instant}
 
 
 def make_model(name: str, fields: Mapping[str, object]) -> nn.Module:
@@ -61,6 +62,5 @@ def for_part(model: nn.Module, share: float) -> nn.Module:
     The class names the fields that count samples in `SAMPLES`.
     """
     fields = {field: max(1, round(share * getattr(model, field))) for field in model.SAMPLES}
-    if hasattr(model, 'is_endless'):
-        fields['is_endless'] = False
+    fields |= {field: False for field in ('is_endless', 'opaque_background') if hasattr(model, field)}
     return model.clone(**fields)

@@ -10,6 +10,7 @@ from flax import linen as nn
 from nerf.fields import HashField, ProposalField
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
+from nerf.ray.contraction import contract
 from nerf.ray.hashgrid import Grid
 from nerf.ray.maths import split_key
 from nerf.ray.spacing import s_to_t
@@ -19,6 +20,11 @@ from nerf.ray.structs import Array, Level, Ray, expect_one_ray
 def warp(point: Array, bound: float) -> Array:
     """A world point as a point of the unit cube, which covers [-bound, bound]^3 of the world, [3] -> [3]."""
     return (point + bound) / (2 * bound)
+
+
+def warp_all(point: Array) -> Array:
+    """Any world point as a point of the unit cube, in which the ball that all of space is contracted to lies, [3] -> [3]."""
+    return (contract(point) + 2) / 4
 
 
 class Instant(nn.Module):
@@ -33,6 +39,8 @@ class Instant(nn.Module):
         width, colour_depth, num_latents, view_degree: of the MLPs, see `nerf.fields.HashField`.
         resample_padding: added to the proposal's weights before the samples are drawn.
         spacing: of the proposal's intervals, see `nerf.ray.spacing`.
+        contract: whether all of space is bent into the cube (unbounded scenes); `bound` then means nothing.
+        opaque_background: whether rays always end in the last interval.
         compute_dtype: of the products in Dense layers, 'float32' or 'bfloat16'.
     """
 
@@ -56,6 +64,8 @@ class Instant(nn.Module):
     view_degree: int = 4
     resample_padding: float = 0.01
     spacing: str = 'linear'
+    contract: bool = False
+    opaque_background: bool = False
     compute_dtype: str = 'float32'
 
     def setup(self) -> None:
@@ -77,23 +87,29 @@ class Instant(nn.Module):
 
     def density(self, point: Array, width: Array) -> Array:
         """Density [] (1 / world) at a point [3], 0 outside the cube; `width` [], of what it stands for, is not used."""
-        at = warp(point, self.bound)
+        at = self._warped(point)
         return jnp.where(jnp.all((at >= 0) & (at <= 1)), self.field(at, jnp.zeros(3))[0], 0.0)
 
     def _propose(self, s: Array, ray: Ray) -> Level:
         t, points = self._points(s, ray)
         density = over_samples(self.proposal)(points)
-        weights = compositing.weights(density, compositing.lengths(t, ray.direction))
+        weights = self._weights(density, t, ray)
         return Level(s=s, t=t, density=density, rgb=jnp.zeros((self.num_proposal, 3)), weights=weights)
 
     def _look(self, s: Array, ray: Ray) -> Level:
         t, points = self._points(s, ray)
         density, rgb = over_samples(self.field, in_axes=(0, None))(points, ray.viewdir)
-        weights = compositing.weights(density, compositing.lengths(t, ray.direction))
+        weights = self._weights(density, t, ray)
         return Level(s=s, t=t, density=density, rgb=rgb, weights=weights)
 
     def _points(self, s: Array, ray: Ray) -> tuple[Array, Array]:
         """Fenceposts t [n+1] and, for the middle of each interval, its point of the unit cube, [n, 3]."""
         t = s_to_t(s, ray.near, ray.far, self.spacing)
         middles = 0.5 * (t[1:] + t[:-1])
-        return t, over_samples(lambda t: warp(ray.origin + t * ray.direction, self.bound))(middles)
+        return t, over_samples(lambda t: self._warped(ray.origin + t * ray.direction))(middles)
+
+    def _warped(self, point: Array) -> Array:
+        return warp_all(point) if self.contract else warp(point, self.bound)
+
+    def _weights(self, density: Array, t: Array, ray: Ray) -> Array:
+        return compositing.weights(density, compositing.lengths(t, ray.direction), self.opaque_background)

@@ -9,6 +9,7 @@ from flax import linen as nn
 from nerf.fields import NeRFField
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
+from nerf.ray.contraction import contract
 from nerf.ray.maths import split_key
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Array, Level, Ray, expect_one_ray
@@ -24,6 +25,7 @@ class NeRF(nn.Module):
         density_activation: 'relu' (paper) or 'softplus' (cannot die).
         density_noise: standard deviation of the noise added to raw density while training.
         spacing: of the coarse points, see `nerf.ray.spacing`.
+        contract: whether all of space is bent into a ball of radius 2 (unbounded scenes).
         is_endless: whether what the last point sees goes on for ever behind it; False where nothing is behind it.
         compute_dtype: of the products in Dense layers, 'float32' or 'bfloat16'.
     """
@@ -42,6 +44,7 @@ class NeRF(nn.Module):
     density_activation: str = 'relu'
     density_noise: float = 0.0
     spacing: str = 'linear'
+    contract: bool = False
     is_endless: bool = True
     compute_dtype: str = 'float32'
 
@@ -77,13 +80,16 @@ class NeRF(nn.Module):
 
     def density(self, point: Array, width: Array) -> Array:
         """Density [] (1 / world) at a point [3]; `width` [], of the cube it stands for, is not used."""
-        return self.fine(point, jnp.zeros(3), jnp.zeros(()))[0]
+        return self.fine(self._bent(point), jnp.zeros(3), jnp.zeros(()))[0]
 
     def _look(self, field: NeRFField, s: Array, ray: Ray, key: Array | None) -> Level:
         t = s_to_t(s, ray.near, ray.far, self.spacing)
-        points = over_samples(lambda t: ray.origin + t * ray.direction)(t)
+        points = over_samples(lambda t: self._bent(ray.origin + t * ray.direction))(t)
         noise = jnp.zeros_like(t) if key is None else self.density_noise * jax.random.normal(key, t.shape)
         density, rgb = over_samples(field, in_axes=(0, None, 0))(points, ray.viewdir, noise)
         delta = compositing.lengths_between_points(t, ray.direction)
         weights = compositing.weights(density, delta if self.is_endless else delta.at[-1].set(0.0))
         return Level(s=s, t=t, density=density, rgb=rgb, weights=weights)
+
+    def _bent(self, point: Array) -> Array:
+        return contract(point) if self.contract else point

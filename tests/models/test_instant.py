@@ -6,10 +6,12 @@ import numpy as np
 import optax
 import pytest
 
+from nerf.fields import HashField
 from nerf.lifting import over_rays
 from nerf.models import make_model
-from nerf.models.instant import Instant, warp
+from nerf.models.instant import Instant, warp, warp_all
 from nerf.ray import compositing, losses, stepfun
+from nerf.ray.hashgrid import Grid
 from nerf.ray.structs import Ray
 
 KEY = jax.random.key(1)
@@ -38,6 +40,28 @@ def test_warp_maps_the_box_to_the_unit_cube():
     corner = jnp.array([1.5, -1.5, 0.0])
     np.testing.assert_allclose(warp(corner, 1.5), [1, 0, 0.5])
     np.testing.assert_allclose(warp(corner, 3.0), [0.75, 0.25, 0.5])
+
+
+def test_all_of_space_lies_in_the_unit_cube():
+    np.testing.assert_allclose(warp_all(jnp.zeros(3)), 0.5)
+    np.testing.assert_allclose(warp_all(jnp.array([0.0, 1.0, 0.0])), [0.5, 0.75, 0.5])
+    np.testing.assert_allclose(warp_all(jnp.array([-1e7, 0.0, 0.0])), [0, 0.5, 0.5], atol=1e-6)
+
+
+def test_contracted_points_are_what_the_grids_see(ray):
+    model, params, apply = tiny(contract=True, opaque_background=True, spacing='disparity')
+    params = random_params(params)
+    far = ray.replace(near=jnp.float32(0.2), far=jnp.float32(1e6))
+    proposal, seen = apply(params, far)
+    field = jax.jit(HashField(Grid(2, 2, 8, 8), 2, 8, 4, 2, 2).apply)
+    density = jax.jit(functools.partial(model.apply, method='density'))
+    for i in (0, 3, 6, 7):
+        middle = far.origin + (seen.t[i] + seen.t[i + 1]) / 2 * far.direction
+        expected = field({'params': params['params']['field']}, warp_all(middle), far.viewdir)[0]
+        np.testing.assert_allclose(seen.density[i], expected, rtol=2e-3)
+        np.testing.assert_allclose(density(params, middle, jnp.float32(0.0)), expected, rtol=2e-3)
+    for level in (proposal, seen):
+        np.testing.assert_allclose(jnp.sum(level.weights), 1, rtol=1e-5)
 
 
 def test_proposal_then_the_level_that_is_seen(ray):

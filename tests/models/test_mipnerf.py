@@ -10,8 +10,9 @@ from nerf.fields import MipNeRFField
 from nerf.models import MODELS, make_model
 from nerf.models.mipnerf import MipNeRF
 from nerf.ray import stepfun
-from nerf.ray.gaussians import cylinder_to_gaussian, frustum_to_gaussian
-from nerf.ray.structs import Ray
+from nerf.ray.contraction import contract
+from nerf.ray.gaussians import cylinder_to_gaussian, frustum_to_gaussian, push
+from nerf.ray.structs import Gaussian, Ray
 
 KEY = jax.random.key(1)
 TINY = {'num_samples': 8, 'depth': 2, 'width': 8, 'view_width': 4, 'position_degree': 4, 'view_degree': 2}
@@ -58,7 +59,7 @@ def test_both_levels_are_one_field_of_segments(ray, options, shape):
         for i in (0, 5):
             segment = (shape or frustum_to_gaussian)(level.t[i], level.t[i + 1], ray.origin, ray.direction, ray.radius)
             segment = segment if shape else segment.replace(cov=jnp.zeros((3, 3)))
-            density, rgb = field({'params': params['params']['field']}, segment, ray.viewdir)
+            density, rgb = field({'params': params['params']['field']}, segment, ray.viewdir, jnp.float32(0.0))
             np.testing.assert_allclose(level.density[i], density, rtol=1e-4)
             np.testing.assert_allclose(level.rgb[i], rgb, rtol=1e-4)
 
@@ -116,3 +117,28 @@ def test_make_model_names_what_it_knows():
     with pytest.raises(UserError, match=r"unknown config.model entry for mipnerf 'num_coarse': expected one of .*num_samples"):
         make_model('mipnerf', {'num_coarse': 3})
     assert set(MODELS) >= {'nerf', 'mipnerf'}
+
+
+def test_contracted_segments_are_what_the_field_sees(ray):
+    model, params, apply = tiny(contract=True, spacing='disparity')
+    far = ray.replace(near=jnp.float32(0.2), far=jnp.float32(1e6), radius=jnp.array(0.1))
+    field = jax.jit(MipNeRFField(2, 8, model.skip, 4, True, 4, 2, 0.001).apply)
+    own = {'params': params['params']['field']}
+    for level in apply(params, far):
+        for i in (0, 5):
+            segment = frustum_to_gaussian(level.t[i], level.t[i + 1], far.origin, far.direction, far.radius)
+            np.testing.assert_allclose(level.density[i], field(own, push(contract, segment), far.viewdir, 0.0)[0], rtol=1e-3)
+    cube = Gaussian(mean=jnp.array([3.0, -20.0, 1.0]), cov=0.12 * jnp.eye(3))
+    expected = field(own, push(contract, cube), jnp.zeros(3), 0.0)[0]
+    np.testing.assert_allclose(model.apply(params, cube.mean, jnp.float32(1.2), method='density'), expected, rtol=1e-4)
+
+
+def test_density_noise_comes_with_a_key_only(ray):
+    # Nothing is learned by zeros, so that all of the density is softplus of the noise less one.
+    _, params, apply = tiny(density_noise=0.5)
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    for level in apply(nothing, ray):
+        np.testing.assert_allclose(level.density, np.log1p(np.exp(-1)), rtol=1e-6)
+    for level, key in zip(apply(nothing, ray, KEY), jax.random.split(KEY, 4)[2:], strict=True):
+        noise = np.log(np.expm1(np.asarray(level.density, np.float64))) + 1
+        np.testing.assert_allclose(noise, 0.5 * jax.random.normal(key, noise.shape), atol=1e-5)

@@ -8,6 +8,7 @@ import pytest
 from nerf.fields import NeRFField
 from nerf.models.nerf import NeRF
 from nerf.ray import compositing, stepfun
+from nerf.ray.contraction import contract
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Ray
 
@@ -106,3 +107,17 @@ def test_spacing_is_that_of_the_coarse_points(ray):
     coarse, fine = apply(params, ray)
     np.testing.assert_allclose(1 / np.asarray(coarse.t), np.linspace(1 / 2, 1 / 6, 8), rtol=1e-5)
     np.testing.assert_allclose(fine.t, s_to_t(fine.s, 2.0, 6.0, 'disparity'), rtol=1e-6)
+
+
+def test_contracted_points_are_what_the_fields_see(ray):
+    model, params, apply = tiny(contract=True, spacing='disparity')
+    far = ray.replace(near=jnp.float32(0.2), far=jnp.float32(1e6))
+    field = jax.jit(NeRFField(2, 8, model.skip, 4, True, 3, 2, 'softplus').apply)
+    for name, level in zip(('coarse', 'fine'), apply(params, far), strict=True):
+        own = {'params': params['params'][name]}
+        for i in (0, 5, 7):
+            point = contract(far.origin + level.t[i] * far.direction)
+            np.testing.assert_allclose(level.density[i], field(own, point, far.viewdir, jnp.float32(0.0))[0], rtol=1e-3)
+    point = jnp.array([3.0, -20.0, 1.0])
+    expected = field({'params': params['params']['fine']}, contract(point), jnp.zeros(3), jnp.float32(0.0))[0]
+    np.testing.assert_allclose(model.apply(params, point, jnp.float32(0.1), method='density'), expected, rtol=1e-5)
