@@ -54,3 +54,11 @@ def compare(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 def mean_metrics(images: Sequence[dict[str, float]]) -> dict[str, float]:
     """The mean over images of each metric (of PSNR in dB: not the PSNR of the mean error)."""
     return {name: float(np.mean([image[name] for image in images])) for name in ('psnr', 'ssim')}
+
+
+def means_by_width(images: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """`mean_metrics` of the images of each width, px, the widest first; empty if all have the same width."""
+    widths = sorted({image['width'] for image in images}, reverse=True)
+    if len(widths) == 1:
+        return {}
+    return {str(width): mean_metrics([image for image in images if image['width'] == width]) for width in widths}

@@ -34,6 +34,14 @@ def test_the_mean_is_that_of_the_images_psnr():
     assert evaluation.mean_metrics(images) == pytest.approx({'psnr': 25.0, 'ssim': 0.6})
 
 
+def test_means_of_each_width():
+    images = [{'width': w, 'psnr': p, 'ssim': 0.5} for w, p in ((50, 20.0), (100, 30.0), (50, 22.0), (100, 31.0))]
+    found = evaluation.means_by_width(images)
+    assert list(found) == ['100', '50']
+    assert found == {'100': pytest.approx({'psnr': 30.5, 'ssim': 0.5}), '50': pytest.approx({'psnr': 21.0, 'ssim': 0.5})}
+    assert evaluation.means_by_width(images[::2]) == {}
+
+
 def test_small_pictures_have_no_ssim():
     tiny = np.zeros((8, 8, 3), np.uint8)
     assert np.isnan(evaluation.compare(tiny, tiny)['ssim'])

@@ -64,7 +64,7 @@ def pixel_batch(
         crop: of the width and of the height, how much is used.
 
     Returns:
-        A `Pixel` of numpy arrays with a leading axis [count]; all weights are 1.
+        A `Pixel` of numpy arrays with a leading axis [count]; each has its image's weight.
     """
     draw = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64)))
     if batching == 'single_image':
@@ -83,5 +83,5 @@ def pixel_batch(
         camera=images[chosen].astype(np.int32),
         xy=np.stack([column, row], axis=1).astype(np.float32) + np.float32(0.5),
         rgba=scene.pixels[scene.offsets[images[chosen]] + row * size[chosen, 0] + column],
-        weight=np.ones(count, np.float32),
+        weight=scene.weights[images[chosen]],
     )

@@ -4,16 +4,16 @@
 horizontal angle of view in radians, so the focal length is half the image's width over the tangent of half the angle.
 """
 
-import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from nerf.data.images import read_shrunk
+from nerf.data.json_files import path_within, pose_of, read_frame_list, read_json
 from nerf.data.options import DataOptions
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.errors import UserError
@@ -92,19 +92,13 @@ def _json_path(folder: str, split: str) -> str:
 
 def _read_split(folder: str, split: str) -> list[Frame]:
     where = _json_path(folder, split)
-    content = _read_json(where)
+    content = read_json(where, 'camera_angle_x and frames')
     angle = content.get('camera_angle_x')
     if not isinstance(angle, (int, float)) or not 0 < angle < math.pi:
-        raise UserError(f'{where}: found camera_angle_x {angle}, expected an angle of view in radians, between 0 and pi')
-    entries = content.get('frames')
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f'{where}: expected a list "frames" with an entry for each image; remove the file if there is none')
-    paths, poses = [], []
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get('file_path'), str) or 'transform_matrix' not in entry:
-            raise UserError(f'{where}: frame {number} lacks file_path or transform_matrix; expected both')
-        paths.append(entry['file_path'])
-        poses.append(_pose(entry['transform_matrix'], f'{where}, frame {paths[-1]!r}'))
+        raise UserError(f'{where}: found camera_angle_x {angle!r:.40}, expected an angle of view in radians, between 0 and pi')
+    entries = read_frame_list(content, where)
+    paths = [entry['file_path'] for entry in entries]
+    poses = [pose_of(entry['transform_matrix'], f'{where}, frame {entry["file_path"]!r}') for entry in entries]
     files = [_image_path(folder, path, where) for path in paths]
     names = _names(paths, where)
     return [
@@ -112,38 +106,9 @@ def _read_split(folder: str, split: str) -> list[Frame]:
     ]
 
 
-def _read_json(where: str) -> dict[str, Any]:
-    try:
-        with open(where, encoding='utf-8') as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        raise UserError(f'{where}: no such file; expected it in the scene folder') from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f'{where}: is not valid JSON ({error}); write it anew') from error
-    if not isinstance(content, dict):
-        raise UserError(f'{where}: expected a JSON object with camera_angle_x and frames')
-    return content
-
-
-def _pose(matrix: Any, where: str) -> np.ndarray:
-    """[R|t], float64 [3, 4], from what should be 4 rows of 4 numbers."""
-    try:
-        pose = np.array(matrix)
-    except ValueError:  # rows of different lengths
-        pose = np.array(None)
-    if pose.shape != (4, 4) or pose.dtype.kind not in 'if':
-        raise UserError(f'{where}: transform_matrix is not 4 rows of 4 numbers')
-    if not np.allclose(pose[3], [0, 0, 0, 1]):
-        raise UserError(f'{where}: the last row of transform_matrix is {pose[3].tolist()}, expected [0, 0, 0, 1]')
-    return pose[:3].astype(np.float64)
-
-
 def _image_path(folder: str, path: str, where: str) -> str:
     """The file that a frame means: with its ending or, as usual, without it."""
-    inside = os.path.normpath(path)
-    if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-        raise UserError(f'{where}: file_path {path!r} leaves the scene folder; expected a path within it')
-    file = os.path.join(folder, inside)
+    file = os.path.join(folder, path_within(path, where))
     return file if os.path.isfile(file) else f'{file}.png'
 
 

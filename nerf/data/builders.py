@@ -1,20 +1,19 @@
 """Scenes kept by TensorFlow Datasets: read, checked and shrunk once, and from then on taken from its files."""
 
 import contextlib
+import dataclasses
 import io
 import logging
 from collections.abc import Iterator
 from typing import Any
 
 import absl.logging
-import jax
 import numpy as np
 
 from nerf.data.formats import fingerprint, load_scene, resolve_source
 from nerf.data.options import DataOptions
 from nerf.data.quiet_tensorflow import tf  # noqa: F401, before tensorflow_datasets
-from nerf.data.scene import Scene, make_scene
-from nerf.ray.cameras import Camera
+from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays, make_scene
 
 import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
 
@@ -27,13 +26,16 @@ CAMERA_SHAPES = {
     'height': ((), np.int32),
     'near': ((), np.float32),
     'far': ((), np.float32),
+    'lens_coefficients': ((8,), np.float32),
+    'lens_is_fisheye': ((), np.int32),
+    'ndc': ((2,), np.float32),
 }
 
 
 class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """One scene, an example for each image; which scene is said by the name of the config, a fingerprint of its source."""
 
-    VERSION = tfds.core.Version('1.0.0')
+    VERSION = tfds.core.Version('1.1.0')
 
     def __init__(self, name: str, cache_dir: str | None, scene: Scene | None = None) -> None:
         """Open what is there under `name`; `scene` is what will be written there if it is not."""
@@ -41,19 +43,27 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(data_dir=cache_dir, config=tfds.core.BuilderConfig(name=name))
 
     def _info(self) -> tfds.core.DatasetInfo:
-        camera = {key: tfds.features.Tensor(shape=shape, dtype=dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
+        # Each a list of one, or of none where the cameras lack it.
+        camera = {key: tfds.features.Tensor(shape=(None, *shape), dtype=dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
         image = tfds.features.Tensor(shape=(None, None, 4), dtype=np.uint8, encoding=tfds.features.Encoding.ZLIB)
         text = tfds.features.Text()
-        features = tfds.features.FeaturesDict({'name': text, 'split': text, 'camera': camera, 'image': image})
-        return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
+        weight = tfds.features.Scalar(dtype=np.float32)
+        # All of the scene's with its first image, none with the others.
+        points = tfds.features.Tensor(shape=(None, 3), dtype=np.float32)
+        features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         return {SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        cameras = {key: np.zeros((0, *shape), dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
+        cameras |= camera_arrays(self._scene.cameras)
         for i, (name, split) in enumerate(zip(self._scene.names, self._scene.split, strict=True)):
-            camera = {key: getattr(self._scene.cameras, key)[i] for key in CAMERA_SHAPES}
-            yield i, {'name': name, 'split': split, 'camera': camera, 'image': self._scene.image(i)}
+            camera = {key: values[i : i + 1] for key, values in cameras.items()}
+            image, weight = self._scene.image(i), self._scene.weights[i]
+            points = self._scene.points if i == 0 else self._scene.points[:0]
+            yield i, {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
 
 
 def cached_scene(
@@ -102,9 +112,12 @@ def _read(name: str, cache_dir: str | None) -> Scene | None:
             return None
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
         examples = list(tfds.as_numpy(builder.as_dataset(split=SPLIT, read_config=config)))
-    cameras = jax.tree.map(lambda *fields: np.stack(fields), *[Camera(**example['camera']) for example in examples])
+    cameras = {key: np.concatenate([example['camera'][key] for example in examples]) for key in CAMERA_SHAPES}
+    cameras = cameras_of_arrays({key: values for key, values in cameras.items() if len(values)})
     names, split = ([example[key].decode() for example in examples] for key in ('name', 'split'))
-    return make_scene(names, split, [example['image'] for example in examples], cameras)
+    weights = np.array([example['weight'] for example in examples], np.float32)
+    scene = make_scene(names, split, [example['image'] for example in examples], cameras, weights)
+    return dataclasses.replace(scene, points=examples[0]['points'])
 
 
 @contextlib.contextmanager

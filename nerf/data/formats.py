@@ -9,8 +9,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from nerf.data import blender, procedural, tiny_nerf
+from nerf.data import blender, colmap, deepvoxels, llff, multiscale_loader, procedural, tiny_nerf, transforms
 from nerf.data.options import DataOptions
+from nerf.data.placement import place_scene
 from nerf.data.scene import Scene, make_scene, with_corner_pixels
 from nerf.errors import UserError, unknown
 
@@ -27,12 +28,14 @@ class Format:
         holds: whether a folder (or file) is of this format.
         load: reads it.
         sources: the files that the scene is made from.
+        is_object: whether its scenes are rendered objects, which stand right for that scene type and know near and far.
     """
 
     looked_for: str
     holds: Callable[[str], bool]
     load: Callable[[str, DataOptions], Scene]
     sources: Callable[[str, DataOptions], list[str]]
+    is_object: bool = False
 
 
 def load_built_in(folder: str, options: DataOptions) -> Scene:
@@ -45,9 +48,18 @@ def load_built_in(folder: str, options: DataOptions) -> Scene:
 
 
 FORMATS: dict[str, Format] = {
-    'blender': Format('transforms_train.json', blender.holds, blender.load, blender.sources),
-    'tiny_nerf': Format(tiny_nerf.FILE, tiny_nerf.holds, tiny_nerf.load, tiny_nerf.sources),
-    BUILT_IN: Format('nothing', lambda folder: False, load_built_in, lambda folder, options: []),
+    # Before Blender's: with intrinsics in its transforms_train.json, a scene is none of these.
+    'transforms': Format(transforms.FILE, transforms.holds, transforms.load, transforms.sources),
+    'blender': Format('transforms_train.json', blender.holds, blender.load, blender.sources, is_object=True),
+    'tiny_nerf': Format(tiny_nerf.FILE, tiny_nerf.holds, tiny_nerf.load, tiny_nerf.sources, is_object=True),
+    'multiscale_blender': Format(
+        multiscale_loader.FILE, multiscale_loader.holds, multiscale_loader.load, multiscale_loader.sources, is_object=True
+    ),
+    'deepvoxels': Format('train/intrinsics.txt', deepvoxels.holds, deepvoxels.load, deepvoxels.sources, is_object=True),
+    # Before LLFF's: the model that its rows were made from has names and lenses, too; LLFF's own recipes ask for the rows.
+    'colmap': Format('sparse/0/cameras.bin', colmap.holds, colmap.load, colmap.sources),
+    'llff': Format(llff.FILE, llff.holds, llff.load, llff.sources),
+    BUILT_IN: Format('nothing', lambda folder: False, load_built_in, lambda folder, options: [], is_object=True),
 }
 
 
@@ -58,8 +70,15 @@ def load_scene(format: str | None, data_dir: str | None, scene: str, options: Da
         UserError: an unknown format, nothing of a known format in `data_dir`, or what the format's loader finds.
     """
     format, folder = resolve_source(format, data_dir, scene)
-    loaded = FORMATS[format].load(folder, options)
+    loaded = _load(FORMATS[format], folder, options)
     return with_corner_pixels(loaded) if options.paper_pixels else loaded
+
+
+def _load(format: Format, folder: str, options: DataOptions) -> Scene:
+    if options.scene_type == 'object' or not format.is_object:
+        return format.load(folder, options)
+    # Elsewhere near and far are no depths, so the ones asked for are not for the loader.
+    return place_scene(format.load(folder, dataclasses.replace(options, near=None, far=None)), options)
 
 
 def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tuple[str, str]:
@@ -87,9 +106,11 @@ def find_source(data_dir: str, scene: str) -> str:
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
     if not os.path.exists(data_dir):
         raise UserError(f'{data_dir}: no such folder; give as data_dir the folder of the scene, or the one above it')
-    inside = os.path.join(data_dir, scene)
+    inside, in_archive = os.path.join(data_dir, scene), os.path.join(data_dir, 'train', scene)
     if scene and os.path.exists(inside):
         return inside
+    if scene and deepvoxels.holds(in_archive):
+        return in_archive
     if scene and os.path.isdir(data_dir) and not _is_scene(data_dir):
         known = [each.name for each in os.scandir(data_dir) if _is_scene(each.path)]
         if known:
@@ -141,4 +162,5 @@ def _thin_test(scene: Scene, every: int) -> Scene:
         [scene.split[i] for i in kept],
         [scene.image(i) for i in kept],
         jax.tree.map(lambda field: field[kept], scene.cameras),
+        scene.weights[kept],
     )

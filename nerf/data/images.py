@@ -17,6 +17,9 @@ from nerf.errors import UserError
 
 LOG = logging.getLogger('nerf')
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+# Not all that Pillow knows: for PostScript, it starts a program.
+KINDS = ('PNG', 'JPEG', 'WEBP', 'TIFF')
+DEFLATE = 1032  # times smaller than before, at most
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
@@ -28,11 +31,11 @@ def read_image(path: str) -> np.ndarray:
     """
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such image file; check the names in the scene against the files')
-    bits = _png_bit_depth(path)
-    if bits is not None and bits > 8:  # Pillow would cut 16 bits of colour to 8 without a word
-        raise UserError(f'{path}: found {bits} bits per channel, expected 8; convert the image first')
     try:
-        with Image.open(path) as image:
+        bits = _png_bit_depth(path)
+        if bits is not None and bits > 8:  # Pillow would cut 16 bits of colour to 8 without a word
+            raise UserError(f'{path}: found {bits} bits per channel, expected 8; convert the image first')
+        with Image.open(path, formats=KINDS) as image:
             _expect_usable(path, image)
             if image.mode not in ('RGB', 'RGBA'):
                 _say_converted(os.path.dirname(path), image.mode)
@@ -42,6 +45,21 @@ def read_image(path: str) -> np.ndarray:
     except Exception as error:  # decoders raise almost anything on damaged files
         reason = ' '.join(str(error).split())
         raise UserError(f'{path}: cannot be read as an image ({reason}); replace the file') from error
+
+
+def size_of(path: str) -> tuple[int, int]:
+    """Width and height of an image file, px, by its header.
+
+    Raises:
+        UserError: no such file, or none that says so.
+    """
+    try:
+        with Image.open(path, formats=KINDS) as image:
+            return image.size
+    except FileNotFoundError:
+        raise UserError(f'{path}: no such image file; check the names in the scene against the files') from None
+    except Exception as error:  # decoders raise almost anything on damaged files
+        raise UserError(f'{path}: cannot be read as an image ({" ".join(str(error).split())}); replace the file') from error
 
 
 def read_shrunk(path: str, options: DataOptions) -> tuple[np.ndarray, tuple[int, int]]:
@@ -126,6 +144,10 @@ def _expect_usable(path: str, image: Image.Image) -> None:
     """Refuse, before anything is decoded, what is too big or too deep."""
     if image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise UserError(f'{path}: {image.width} x {image.height} px are too many, expected {Image.MAX_IMAGE_PIXELS} at most')
+    # Eight pixels of one channel take a byte at least, of which deflate makes no less than a thousandth.
+    most = 8 * DEFLATE * os.path.getsize(path) // len(image.getbands())
+    if image.format == 'PNG' and image.width * image.height > most:
+        raise UserError(f'{path}: says {image.width} x {image.height} px, but holds no more than {most}; replace the file')
     if image.mode in DEEP_MODES:
         raise UserError(f'{path}: found mode {image.mode}, expected 8 bits per channel; convert the image first')
 

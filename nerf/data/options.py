@@ -17,8 +17,11 @@ class DataOptions:
         far: where they end, t.
         test_every: keep every Nth test image or, in formats without a test split, test on every Nth image;
             None: 1 and 8.
+        scene_type: object, forward_facing or unbounded: decides where the cameras are put, and near and far.
+        normalise: False leaves the cameras of photos where their file has them.
         paper_pixels: cast rays through the corners of pixels, as the original NeRF code does.
         paper_alpha: shrink images with straight alpha, as the published multiscale data was made.
+        area_weighting: False has all pixels count the same, also those of images that a scene holds at several sizes.
     """
 
     factor: int = 1
@@ -26,8 +29,11 @@ class DataOptions:
     near: float | None = None
     far: float | None = None
     test_every: int | None = None
+    scene_type: str = 'object'
+    normalise: bool = True
     paper_pixels: bool = False
     paper_alpha: bool = False
+    area_weighting: bool = True
 
     def __post_init__(self) -> None:
         for name in ('factor', 'width', 'test_every'):
@@ -42,5 +48,7 @@ class DataOptions:
 
 def options_of(config: Any) -> DataOptions:
     """How a config wants its scene read."""
-    names = ('factor', 'width', 'near', 'far', 'paper_pixels', 'paper_alpha')
-    return DataOptions(test_every=config.test_every, **{name: config.data[name] for name in names})
+    names = ('factor', 'width', 'near', 'far', 'normalise', 'paper_pixels', 'paper_alpha', 'area_weighting')
+    # Run folders from before an entry existed do not have it.
+    chosen = {name: config.data[name] for name in names if name in config.data}
+    return DataOptions(test_every=config.test_every, scene_type=config.scene_type, **chosen)

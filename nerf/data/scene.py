@@ -1,15 +1,24 @@
 """The one internal form of a scene: images, cameras and splits, whatever format they came from."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nerf.errors import UserError
-from nerf.ray.cameras import Camera
+from nerf.lifting import over_rays, over_samples
+from nerf.ray.cameras import Camera, pixel_to_camera
+from nerf.ray.lenses import Lens, distort, undistort
+from nerf.ray.maths import matmul, norm
+from nerf.ray.structs import Array
 
 SPLITS = ('train', 'val', 'test')
+# Of what cameras say: float32 has room for the squares and products of such numbers.
+LARGEST = 1e9
+CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)  # of an image of width and height 1
+EDGES = np.array([[0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]], np.float32)  # their middles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +30,20 @@ class Scene:
         split: one of `SPLITS` per image.
         pixels: uint8 [sum of width x height, 4]: premultiplied sRGB and alpha of all images, row by row, back to back.
         cameras: a `Camera` of numpy arrays with a leading image axis.
+        weights: how much each pixel of an image counts in the loss, float32 [images]; 1 unless given.
+        points: float32 [n, 3], world, points of surfaces where the format has them; n may be 0.
     """
 
     names: tuple[str, ...]
     split: tuple[str, ...]
     pixels: np.ndarray
     cameras: Camera
+    weights: np.ndarray | None = None
+    points: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            object.__setattr__(self, 'weights', np.ones(len(self.names), np.float32))
 
     @property
     def offsets(self) -> np.ndarray:
@@ -52,52 +69,143 @@ class Scene:
         return jax.tree.map(lambda field: field[index], self.cameras)
 
 
-def make_scene(names: Sequence[str], split: Sequence[str], images: Sequence[np.ndarray], cameras: Camera) -> Scene:
+def make_scene(
+    names: Sequence[str],
+    split: Sequence[str],
+    images: Sequence[np.ndarray],
+    cameras: Camera,
+    weights: np.ndarray | None = None,
+) -> Scene:
     """A `Scene` from premultiplied uint8 images [height, width, 4] and their stacked cameras, checked.
 
+    `weights` [images] say how much each pixel of an image counts in the loss; None: all the same.
+
     Raises:
-        UserError: a pose or focal length that cannot be, an image whose size is not its camera's, no training image.
+        UserError: a pose, focal length or lens that cannot be, an image whose size is not its camera's, a weight that is
+            not positive, no training image.
     """
     for i, (name, image) in enumerate(zip(names, images, strict=True)):
         size = (int(cameras.height[i]), int(cameras.width[i]))
         if image.shape != (*size, 4) or image.dtype != np.uint8:
             raise UserError(f'image {name}: found {image.dtype} {image.shape}, expected uint8 {(*size, 4)} by its camera')
         check_camera(name, jax.tree.map(lambda field, i=i: field[i], cameras))
+    check_lenses(names, cameras)
     if 'train' not in split:
         raise UserError(f'no training image among {len(names)}: check the split files')
-    return Scene(tuple(names), tuple(split), np.concatenate([image.reshape(-1, 4) for image in images]), cameras)
+    scene = Scene(tuple(names), tuple(split), np.concatenate([image.reshape(-1, 4) for image in images]), cameras, weights)
+    for name, weight in zip(scene.names, scene.weights, strict=True):
+        if not 0 < weight < LARGEST:
+            raise UserError(f'image {name}: weight {weight} found, expected a positive number below {LARGEST:g}')
+    return scene
 
 
 def check_camera(name: str, camera: Camera) -> None:
-    """Refuse a camera that cannot be: non-finite, not a rotation, no focal length, near not before far.
+    """Refuse a camera that cannot be: non-finite, not a rotation, no focal length, near not before far; see `check_lenses`.
 
     Raises:
         UserError: naming the camera and what was found.
     """
     pose = np.asarray(camera.camera_to_world, np.float64)
-    if not np.isfinite(pose).all():
-        raise UserError(f'camera of {name}: its pose has a value that is not finite; repair or remove this frame')
+    if not (np.abs(pose) < LARGEST).all():
+        raise UserError(
+            f'camera of {name}: its pose has a value that is not finite or above {LARGEST:g}; repair or remove this frame'
+        )
     rotation = pose[:, :3]
     if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
         raise UserError(f'camera of {name}: its 3x3 part is not a rotation (right-handed, orthonormal columns)')
     lens = np.asarray(camera.camera_to_pixel, np.float64)
-    if not np.isfinite(lens).all() or lens[0, 0] <= 0 or lens[1, 1] <= 0:
-        raise UserError(f'camera of {name}: focal lengths {lens[0, 0]}, {lens[1, 1]} px found, expected positive numbers')
-    if not (np.isfinite(camera.near) and np.isfinite(camera.far) and 0 <= camera.near < camera.far):
-        raise UserError(f'camera of {name}: near {camera.near} and far {camera.far} found, expected 0 <= near < far')
+    if not (np.abs(lens) < LARGEST).all() or min(lens[0, 0], lens[1, 1]) < 1 / LARGEST:
+        raise UserError(
+            f'camera of {name}: focal lengths {lens[0, 0]:g}, {lens[1, 1]:g} px and principal point {lens[0, 2]:g}, '
+            f'{lens[1, 2]:g} px found, expected positive focal lengths, and all below {LARGEST:g}'
+        )
+    if not 0 <= camera.near < camera.far < LARGEST:
+        raise UserError(
+            f'camera of {name}: near {camera.near} and far {camera.far} found, expected 0 <= near < far < {LARGEST:g}'
+        )
+    if camera.lens is not None and not np.isfinite(camera.lens.coefficients).all():
+        raise UserError(f'camera of {name}: distortion {_listed(camera.lens)} found, expected finite numbers')
+    if camera.ndc is not None and not (np.isfinite(camera.ndc).all() and np.min(camera.ndc) > 0):
+        raise UserError(f'camera of {name}: NDC scale {np.asarray(camera.ndc).tolist()} found, expected positive numbers')
 
 
-def stack_cameras(poses: np.ndarray, lenses: np.ndarray, sizes: np.ndarray, near: float, far: float) -> Camera:
-    """Cameras with a leading axis from poses [k, 3, 4], intrinsics [k, 3, 3], (width, height) [k, 2] and one range."""
+def check_lenses(names: Sequence[str], cameras: Camera) -> None:
+    """Refuse lenses (of stacked cameras) that cannot be undone: the image's corners must come back within half a pixel.
+
+    Of a fisheye, whose image may be a circle, the middles of the edges must.
+
+    Raises:
+        UserError: naming the camera and its coefficients.
+    """
+    if cameras.lens is None:
+        return
+    for i, (name, miss) in enumerate(zip(names, np.asarray(_misses(cameras)), strict=True)):
+        if not miss < 0.5:
+            lens = jax.tree.map(lambda field, i=i: field[i], cameras.lens)
+            where = 'middle of an edge' if lens.is_fisheye else 'corner'
+            raise UserError(
+                f'camera of {name}: distortion {_listed(lens)} found, which shows nothing at a {where} of its image; '
+                'expected coefficients that were fitted to the whole image: check their order and sign'
+            )
+
+
+def _listed(lens: Lens) -> str:
+    """The coefficients that count, for messages."""
+    names = ('k1', 'k2', 'k3', 'k4') if lens.is_fisheye else ('k1', 'k2', 'p1', 'p2', 'k3', 'k4', 'k5', 'k6')
+    return ', '.join(f'{name} {float(value):g}' for name, value in zip(names, lens.coefficients, strict=False))
+
+
+def _miss(camera: Camera) -> Array:
+    """How far the outermost points of ONE camera's image are from where its lens shows what it shows there, px, []."""
+    lens, to_pixel = camera.lens, camera.camera_to_pixel
+    xys = jnp.where(lens.is_fisheye > 0, EDGES, CORNERS) * jnp.stack([camera.width, camera.height])[None]
+
+    def miss(xy: Array) -> Array:
+        x, y, _ = pixel_to_camera(to_pixel, xy)
+        plane = jnp.stack([x, -y])
+        return norm(matmul(to_pixel[:2, :2], distort(lens, undistort(lens, plane)) - plane))
+
+    return jnp.max(over_samples(miss)(xys))
+
+
+_misses = jax.jit(over_rays(_miss))
+
+
+def stack_cameras(
+    poses: np.ndarray, lenses: np.ndarray, sizes: np.ndarray, near: float | np.ndarray, far: float | np.ndarray
+) -> Camera:
+    """Cameras with a leading axis from poses [k, 3, 4], intrinsics [k, 3, 3], (width, height) [k, 2] and one range or [k]."""
     count = len(poses)
+    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
+        poses, lenses = np.asarray(poses, np.float32), np.asarray(lenses, np.float32)
     return Camera(
-        camera_to_world=np.asarray(poses, np.float32),
-        camera_to_pixel=np.asarray(lenses, np.float32),
+        camera_to_world=poses,
+        camera_to_pixel=lenses,
         width=np.asarray(sizes)[:, 0].astype(np.int32),
         height=np.asarray(sizes)[:, 1].astype(np.int32),
         near=np.full(count, near, np.float32),
         far=np.full(count, far, np.float32),
     )
+
+
+def camera_arrays(cameras: Camera) -> dict[str, np.ndarray]:
+    """The fields of stacked cameras by name, the lens as lens_coefficients and lens_is_fisheye; without those that are None."""
+    fields = {field.name: getattr(cameras, field.name) for field in dataclasses.fields(Camera)}
+    lens = fields.pop('lens')
+    if lens is not None:
+        fields |= {f'lens_{field.name}': getattr(lens, field.name) for field in dataclasses.fields(Lens)}
+    return {name: np.asarray(value) for name, value in fields.items() if value is not None}
+
+
+def cameras_of_arrays(arrays: Mapping[str, np.ndarray]) -> Camera:
+    """The inverse of `camera_arrays`; other names are ignored.
+
+    Raises:
+        KeyError: an array that all cameras have is not there.
+    """
+    names = [field.name for field in dataclasses.fields(Camera) if field.name not in ('lens', 'ndc')]
+    lens = Lens(arrays['lens_coefficients'], arrays['lens_is_fisheye']) if 'lens_coefficients' in arrays else None
+    return Camera(**{name: arrays[name] for name in names}, lens=lens, ndc=arrays.get('ndc'))
 
 
 def with_corner_pixels(scene: Scene) -> Scene:

@@ -77,8 +77,10 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray, float]:
         _check_headers(file)
         with np.load(file, allow_pickle=False) as arrays:
             images, poses, focal = arrays['images.npy'], arrays['poses.npy'], float(arrays['focal.npy'])
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise UserError(f'{file}: cannot be read ({error}); download it again') from error
+    except UserError:
+        raise
+    except Exception as error:  # damaged archives raise almost anything
+        raise UserError(f'{file}: cannot be read ({" ".join(str(error).split())[:200]}); download it again') from error
     if not (images.min() >= 0 and images.max() <= 1):
         raise UserError(f'{file}: images from {images.min()} to {images.max()} found, expected colours from 0 to 1')
     return images, poses, focal

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -47,6 +48,20 @@ def test_mixed_is_uniform_over_all_pixels_of_the_training_images(scene):
     assert len(often) == 6 * 4 + 10 * 2  # each pixel of a and c, none of b
     expected = count / len(often)
     assert np.abs(often - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_pixels_weigh_what_their_image_does(scene):
+    weighted = dataclasses.replace(scene, weights=np.array([1, 4, 16], np.float32))
+    batch = pixel_batch(weighted, scene.indices('train'), 3, 5, 500)
+    np.testing.assert_array_equal(batch.weight, np.where(batch.rgba[:, 0] == 2, 16, 1).astype(np.float32), strict=True)
+    assert set(batch.camera) == {0, 2}
+
+
+@pytest.mark.parametrize('weight', [0, -1, np.nan, np.inf])
+def test_weights_that_cannot_be_are_refused(scene, weight):
+    images, weights = [scene.image(i) for i in range(3)], np.array([1, 1, weight], np.float32)
+    with pytest.raises(UserError, match=rf'image c: weight {float(weight)} found, expected a positive number'):
+        make_scene(scene.names, scene.split, images, scene.cameras, weights)
 
 
 def test_crop_uses_all_of_the_central_part_and_nothing_else(scene):

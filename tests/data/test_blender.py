@@ -84,13 +84,16 @@ def frame(**fields):
 
 MISTAKES = {
     'angle missing': (lambda c: c.pop('camera_angle_x'), 'transforms_train.json: found camera_angle_x None'),
-    'angle text': (lambda c: c.update(camera_angle_x='0.8'), 'camera_angle_x 0.8'),
+    'angle text': (lambda c: c.update(camera_angle_x='0.8'), "camera_angle_x '0.8'"),
     'angle nan': (lambda c: c.update(camera_angle_x=float('nan')), 'camera_angle_x nan'),
     'no frames': (lambda c: c.pop('frames'), 'transforms_train.json: expected a list "frames"'),
     'empty': (lambda c: c.update(frames=[]), 'transforms_train.json: expected a list "frames"'),
     'no path': (lambda c: c['frames'][0].pop('file_path'), 'transforms_train.json: frame 0 lacks'),
     'no pose': (lambda c: c['frames'][0].pop('transform_matrix'), 'transforms_train.json: frame 0 lacks'),
-    '3 rows': (lambda c: c['frames'][0]['transform_matrix'].pop(), 'transforms_train.json.*r_1.*4 rows of 4'),
+    '2 rows': (
+        lambda c: c['frames'][0].update(transform_matrix=[[1.0, 0.0, 0.0, 0.0]] * 2),
+        'transforms_train.json.*r_1.*4 rows of 4',
+    ),
     'ragged': (lambda c: c['frames'][0]['transform_matrix'][1].pop(), 'transforms_train.json.*r_1.*4 rows of 4'),
     'text in pose': (matrix(_00='0'), 'transforms_train.json.*r_1.*4 rows of 4'),
     'null in pose': (matrix(_00=None), 'transforms_train.json.*r_1.*4 rows of 4'),

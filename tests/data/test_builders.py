@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 
@@ -9,6 +10,7 @@ from nerf.data import builders, formats
 from nerf.data.builders import cached_scene
 from nerf.data.options import DataOptions
 from nerf.errors import UserError
+from nerf.ray.lenses import Lens
 
 
 def assert_same(a, b):
@@ -50,6 +52,43 @@ def test_second_call_is_the_same_scene_without_the_loader(blender_folder, cache,
     assert_same(first, direct)
     assert_same(second, direct)
     assert capfd.readouterr() == ('', '')
+    assert caplog.records == []
+
+
+def test_weights_are_kept(blender_folder, cache, monkeypatch):
+    weights = np.array([1, 4, 16, 64, 1, 4, 16, 0.5], np.float32)
+    weighted = dataclasses.replace(formats.load_scene(None, str(blender_folder), '', DataOptions()), weights=weights)
+    monkeypatch.setattr(builders, 'load_scene', lambda *args: weighted)
+    for _ in range(2):
+        scene = cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
+        np.testing.assert_array_equal(scene.weights, weights, strict=True)
+        assert_same(scene, weighted)
+
+
+def test_points_are_kept(blender_folder, cache, monkeypatch):
+    points = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    pointed = dataclasses.replace(formats.load_scene(None, str(blender_folder), '', DataOptions()), points=points)
+    monkeypatch.setattr(builders, 'load_scene', lambda *args: pointed)
+    for _ in range(2):
+        scene = cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
+        np.testing.assert_array_equal(scene.points, points, strict=True)
+
+
+@pytest.mark.parametrize(('has_lens', 'has_ndc'), [(True, False), (False, True), (True, True)])
+def test_lenses_and_ndc_are_kept(blender_folder, cache, monkeypatch, caplog, has_lens, has_ndc):
+    rng = np.random.default_rng(0)
+    plain = formats.load_scene(None, str(blender_folder), '', DataOptions())
+    count = len(plain.names)
+    coefficients = rng.uniform(-0.01, 0.01, (count, 8)).astype(np.float32)
+    coefficients[0] = 0
+    lens = Lens(coefficients, np.arange(count, dtype=np.int32) % 2)
+    ndc = rng.uniform(1, 2, (count, 2)).astype(np.float32)
+    cameras = plain.cameras.replace(lens=lens if has_lens else None, ndc=ndc if has_ndc else None)
+    bent = dataclasses.replace(plain, cameras=cameras)
+    monkeypatch.setattr(builders, 'load_scene', lambda *args: bent)
+    cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
+    monkeypatch.delattr(builders, 'load_scene')
+    assert_same(cached_scene(None, str(blender_folder), '', DataOptions(), str(cache)), bent)
     assert caplog.records == []
 
 

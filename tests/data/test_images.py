@@ -66,6 +66,29 @@ def test_deep_tiff_is_refused(tmp_path):
         images.read_image(str(tmp_path / 'deep.tiff'))
 
 
+def test_png_that_says_more_pixels_than_it_can_hold_is_refused(tmp_path):
+    path = tmp_path / 'tall.png'
+    Image.fromarray(random_rgba(4, 4)).save(path)
+    data = bytearray(path.read_bytes())
+    struct.pack_into('>I', data, 20, 1_000_000)
+    struct.pack_into('>I', data, 29, zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r'tall\.png: says 4 x 1000000 px, but holds no more than'):
+        images.read_image(str(path))
+    for mode in ('1', 'L', 'RGBA'):  # what is of one colour is as small as can be
+        Image.new(mode, (4000, 4000)).save(path)
+        assert images.read_image(str(path)).shape == (4000, 4000, 4)
+
+
+@pytest.mark.parametrize('kind', ['EPS', 'PDF', 'GIF'])
+def test_other_kinds_of_file_are_refused_whatever_their_ending(tmp_path, kind):
+    """For EPS, Pillow would start a program that draws what the file says."""
+    Image.fromarray(random_rgba(4, 4)[..., :3]).save(tmp_path / 'photo.png', kind)
+    for read in (images.read_image, images.size_of):
+        with pytest.raises(UserError, match=r'photo\.png: cannot be read as an image \(cannot identify'):
+            read(str(tmp_path / 'photo.png'))
+
+
 def test_truncated_empty_and_missing_files_are_named(tmp_path):
     Image.fromarray(random_rgba(40, 40)).save(tmp_path / 'whole.png')
     whole = (tmp_path / 'whole.png').read_bytes()

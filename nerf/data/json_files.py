@@ -1,0 +1,79 @@
+"""What the JSON files of scenes say, checked: they may come from anywhere."""
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from nerf.errors import UserError
+
+MAX_BYTES = 2**27  # a frame takes less than 1 KB
+
+
+def read_json(where: str, expected: str) -> dict[str, Any]:
+    """The JSON object in a file; `expected` says what should be in it, for the message.
+
+    Raises:
+        UserError: no such file, too large a one, or no JSON object.
+    """
+    try:
+        if os.path.exists(where) and not os.path.isfile(where):  # a device may have no end
+            raise UserError(f'{where}: cannot be read, as it is no file; check the scene folder')
+        if os.path.getsize(where) > MAX_BYTES:
+            raise UserError(f'{where}: has more than {MAX_BYTES // 2**20} MiB, expected {expected}; check the file')
+        with open(where, encoding='utf-8') as file:
+            content = json.load(file)
+    except FileNotFoundError:
+        raise UserError(f'{where}: no such file; expected it in the scene folder') from None
+    except OSError as error:
+        raise UserError(f'{where}: cannot be read ({error.strerror}); check the scene folder') from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{where}: is not valid JSON ({error}); write it anew') from error
+    if not isinstance(content, dict):
+        raise UserError(f'{where}: expected a JSON object with {expected}')
+    return content
+
+
+def read_frame_list(content: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    """The entries of a transforms file, each with a file_path and a transform_matrix.
+
+    Raises:
+        UserError: no such list, or an entry that lacks one of them.
+    """
+    entries = content.get('frames')
+    if not isinstance(entries, list) or not entries:
+        raise UserError(f'{where}: expected a list "frames" with an entry for each image; remove the file if there is none')
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get('file_path'), str) or 'transform_matrix' not in entry:
+            raise UserError(f'{where}: frame {number} lacks file_path or transform_matrix; expected both')
+    return entries
+
+
+def pose_of(matrix: Any, where: str) -> np.ndarray:
+    """[R|t], float64 [3, 4], from what should be 4 rows of 4 numbers, or the first 3 of them.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        pose = np.array(matrix)
+    except ValueError:  # rows of different lengths
+        pose = np.array(None)
+    if pose.shape not in ((4, 4), (3, 4)) or pose.dtype.kind not in 'if':
+        raise UserError(f'{where}: transform_matrix is not 4 rows of 4 numbers')
+    if len(pose) == 4 and not np.allclose(pose[3], [0, 0, 0, 1]):
+        raise UserError(f'{where}: the last row of transform_matrix is {pose[3].tolist()}, expected [0, 0, 0, 1]')
+    return pose[:3].astype(np.float64)
+
+
+def path_within(path: str, where: str) -> str:
+    """A `file_path`, relative to the scene folder, without . and .. in it.
+
+    Raises:
+        UserError: it leaves the folder.
+    """
+    inside = os.path.normpath(path)
+    if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir or '\0' in inside:
+        raise UserError(f'{where}: file_path {path!r} leaves the scene folder; expected a path within it')
+    return inside

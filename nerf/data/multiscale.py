@@ -1,0 +1,178 @@
+"""The multiscale Blender data of mip-NeRF (Barron et al., ICCV 2021, section 4.1), made from Blender scenes.
+
+python -m nerf.data.multiscale --blender_dir=DIR --out=DIR [--paper]
+
+Every image is written at its full size and at 1/2, 1/4 and 1/8 of it, with a `metadata.json` in mip-NeRF's layout, see
+`nerf.data.multiscale_loader`. DIR is a scene, or a folder of scenes, each of which gets its own folder.
+
+Colours are averaged as light, premultiplied, and rounded. What is written are the straight colours c = round(255 p / a)
+of the premultiplied p and alpha a: as |c a / 255 - p| < 1/2, loading them premultiplied gives exactly p again.
+With --paper, straight colours and alpha are halved in float32, each size from the one before, and their fractions cut
+off: the values of the published data, whose silhouettes have a dark seam.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from nerf.data import blender
+from nerf.data.images import read_image, shrink
+from nerf.data.multiscale_loader import FILE
+from nerf.data.options import DataOptions
+from nerf.errors import UserError, exit_with_sentence
+
+SCALES = 4
+SMALLEST = 2 ** (SCALES - 1)  # full sizes are multiples of it
+SAY_EVERY = 10  # seconds
+
+
+def convert(blender_dir: str, out: str, is_paper: bool = False) -> int:
+    """Write the scene in `blender_dir`, or the scenes in folders of it, at four sizes to `out`; the number of images written.
+
+    All is written beside `out` and moved there at the end, so that nothing is ever left half written.
+
+    Raises:
+        UserError: no scene in `blender_dir` or a damaged one, an image whose size is not a multiple of 8, or `out` is not
+            empty or cannot be written.
+    """
+    scenes = find_scenes(blender_dir)
+    frames = {name: blender.read_frames(folder, DataOptions()) for name, folder in scenes.items()}
+    with _written_at_once(out) as folder:
+        for name, each in frames.items():
+            _write_scene(folder / name, name or os.path.basename(os.path.abspath(blender_dir)), each, is_paper)
+    return SCALES * sum(map(len, frames.values()))
+
+
+def find_scenes(blender_dir: str) -> dict[str, str]:
+    """The folder of each scene, by the name of its folder within `blender_dir`; '' for `blender_dir` itself.
+
+    Raises:
+        UserError: no such folder, or no scene there.
+    """
+    if not os.path.isdir(blender_dir):
+        raise UserError(f'--blender_dir={blender_dir}: no such folder; give a Blender scene, or a folder of several')
+    if blender.holds(blender_dir):
+        return {'': blender_dir}
+    scenes = {each.name: each.path for each in os.scandir(blender_dir) if blender.holds(each.path)}
+    if not scenes:
+        raise UserError(f'--blender_dir={blender_dir}: found no transforms_train.json in it or in a folder of it; give a scene')
+    return dict(sorted(scenes.items()))
+
+
+def scales(straight: np.ndarray) -> list[np.ndarray]:
+    """An image at full size, 1/2, 1/4 and 1/8: area averages of the light, rounded; straight uint8 [h / 2^d, w / 2^d, 4]."""
+    return [straight, *(unpremultiply(shrink(straight, straight.shape[1] >> d)) for d in range(1, SCALES))]
+
+
+def scales_paper(straight: np.ndarray) -> list[np.ndarray]:
+    """As `scales`, but bit for bit as the published data: straight colours averaged in float32, fractions cut off."""
+    values = [straight.astype(np.float32) / 255]
+    while len(values) < SCALES:
+        upper, lower = values[-1][0::2], values[-1][1::2]
+        values.append((upper[:, 0::2] + upper[:, 1::2] + lower[:, 0::2] + lower[:, 1::2]) / 4)
+    return [(each * 255).astype(np.uint8) for each in values]
+
+
+def unpremultiply(pixels: np.ndarray) -> np.ndarray:
+    """Straight colours round(255 p / a) that `premultiply` takes back to the same p, uint8 [..., 4] -> uint8 [..., 4]."""
+    colour, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
+    straight = (255 * colour + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([straight, alpha], axis=-1).astype(np.uint8)
+
+
+def _write_scene(folder: Path, name: str, frames: Sequence[blender.Frame], is_paper: bool) -> None:
+    """One scene's images and its metadata.json."""
+    for split in {frame.split for frame in frames}:
+        (folder / f'images_{split}').mkdir(parents=True)
+    metadata: dict[str, dict[str, list]] = {}
+    said = time.monotonic()
+    with ThreadPoolExecutor() as pool:  # PNGs are read and written without Python's lock
+        rows = pool.map(_write_view, itertools.repeat(folder), frames, itertools.repeat(is_paper))
+        for done, (frame, sizes) in enumerate(zip(frames, rows, strict=True), start=1):
+            table = metadata.setdefault(frame.split, {})
+            for row in sizes:
+                for key, value in row.items():
+                    table.setdefault(key, []).append(value)
+            if time.monotonic() - said > SAY_EVERY or done == len(frames):
+                said = time.monotonic()
+                print(f'{name}: {done} of {len(frames)} views', flush=True)
+    (folder / FILE).write_text(json.dumps(metadata), encoding='utf-8')
+
+
+def _write_view(folder: Path, frame: blender.Frame, is_paper: bool) -> list[dict[str, Any]]:
+    """The PNGs of one view; for each, what metadata.json says of it."""
+    straight = read_image(frame.path)
+    height, width = straight.shape[:2]
+    if height % SMALLEST or width % SMALLEST:
+        raise UserError(f'{frame.path}: found {width} x {height} px, expected multiples of {SMALLEST}: crop or render it anew')
+    stem = frame.name.removeprefix(f'{frame.split}_')
+    rows = []
+    for d, image in enumerate(scales_paper(straight) if is_paper else scales(straight)):
+        path = f'images_{frame.split}/{stem}_d{d}.png'
+        Image.fromarray(image).save(folder / path)
+        rows.append({'file_path': path, **_camera(frame, width >> d, height >> d), 'label': d, 'lossmult': 4.0**d})
+    return rows
+
+
+def _camera(frame: blender.Frame, width: int, height: int) -> dict[str, Any]:
+    """What metadata.json says of a camera: its range, its pose, and its lens in px of an image of this size."""
+    focal = 0.5 * width / math.tan(0.5 * frame.angle)
+    return {
+        'cam2world': [*frame.pose.tolist(), [0.0, 0.0, 0.0, 1.0]],
+        'width': width,
+        'height': height,
+        'focal': focal,
+        'pix2cam': [[1 / focal, 0.0, -0.5 * width / focal], [0.0, -1 / focal, 0.5 * height / focal], [0.0, 0.0, -1.0]],
+        'near': blender.NEAR,
+        'far': blender.FAR,
+    }
+
+
+@contextlib.contextmanager
+def _written_at_once(out: str) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` if all goes well and else disappears."""
+    target = Path(out).absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(f'--out={out}: exists and is not an empty folder; choose another, or remove it first')
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as temporary:
+            folder = Path(temporary, 'scene')
+            folder.mkdir()
+            yield folder
+            if target.exists():
+                target.rmdir()
+            folder.rename(target)
+    except OSError as error:
+        raise UserError(f'--out={out}: cannot be written ({error.strerror}); choose a folder you may write to') from error
+
+
+@exit_with_sentence
+def main(args: Sequence[str] | None = None) -> None:
+    """The command: write the scene, or scenes, of --blender_dir at four sizes to --out."""
+    parser = argparse.ArgumentParser(prog='python -m nerf.data.multiscale', description='Write Blender scenes at four sizes.')
+    parser.add_argument('--blender_dir', required=True, help='a Blender scene (transforms_train.json), or a folder of several')
+    parser.add_argument('--out', required=True, help='folder to write, new or empty')
+    parser.add_argument('--paper', action='store_true', help='average straight colours and cut fractions off, as published')
+    options = parser.parse_args(args)
+    try:
+        written = convert(options.blender_dir, options.out, options.paper)
+    except KeyboardInterrupt:
+        raise UserError('interrupted, nothing was written: the same command begins anew') from None
+    print(f'wrote {written} images to {options.out}')
+
+
+if __name__ == '__main__':
+    main()

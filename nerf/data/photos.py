@@ -1,0 +1,222 @@
+"""From photos with cameras, as any reconstruction gives them, to a scene: what the formats of real photos share."""
+
+import dataclasses
+import logging
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+
+from nerf.data.images import read_shrunk, size_of
+from nerf.data.options import DataOptions
+from nerf.data.placement import place
+from nerf.data.scene import Scene, check_camera, make_scene, stack_cameras
+from nerf.errors import UserError
+from nerf.ray.cameras import Camera
+from nerf.ray.lenses import Lens
+
+LOG = logging.getLogger('nerf')
+ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
+HOLD_OUT = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """One photo and its camera.
+
+    Attributes:
+        name: of its file, within the folder of images; photos are sorted by it.
+        path: of its file.
+        pose: camera_to_world, [3, 4], float64, OpenGL's axes, units of the file that says it.
+        intrinsics: K, [3, 3], px of an image of `size`.
+        size: (width, height) that the intrinsics are for, px.
+        distortion: [8], see `nerf.ray.lenses.Lens`; None for a pinhole.
+        is_fisheye: which of its two models.
+        split: 'train', 'val' or 'test'; None: every eighth is held out.
+    """
+
+    name: str
+    path: str
+    pose: np.ndarray
+    intrinsics: np.ndarray
+    size: tuple[int, int]
+    distortion: np.ndarray | None = None
+    is_fisheye: bool = False
+    split: str | None = None
+
+
+def assemble(
+    where: str,
+    photos: Sequence[Photo],
+    options: DataOptions,
+    points: np.ndarray | None = None,
+    bounds: np.ndarray | None = None,
+) -> Scene:
+    """The scene of these photos, sorted by name, in the frame of its type.
+
+    Args:
+        where: the file that says the cameras, for messages.
+        points: [n, 3], surface points in the file's world, or none.
+        bounds: [k, 2], nearest and farthest depths in the photos, file's units; None: see `nerf.data.placement.place`.
+
+    Raises:
+        UserError: a camera or an image that cannot be, by name.
+    """
+    points = np.zeros((0, 3)) if points is None else points
+    photos = sorted(photos, key=lambda photo: photo.name)
+    split = splits_of(photos, options)
+    if 'train' not in split:
+        raise UserError(
+            f'{where}: no training image among {len(photos)}, expected at least one; check the splits, or add images'
+        )
+    names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
+    images, cameras = read_photos(where, photos, options)
+    poses = np.stack([photo.pose for photo in photos])
+    cameras, points = place(cameras, poses, points, bounds, options)
+    return dataclasses.replace(make_scene(names, split, images, cameras), points=points)
+
+
+def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
+    """The split of each photo: its own, or every eighth (`test_every`th) from the first is held out."""
+    every = options.test_every or HOLD_OUT
+    return [photo.split or ('train' if i % every else 'test') for i, photo in enumerate(photos)]
+
+
+def stems(where: str, photos: Sequence[Photo]) -> list[str]:
+    """What to call the photos: their files' names without ending or, where these repeat, with their folders.
+
+    Where the format says all splits, a name may be there once in each.
+
+    Raises:
+        UserError: a photo that is there twice.
+    """
+    paths = [os.path.normpath(photo.name) for photo in photos]
+    whole = [os.path.splitext(path)[0] if path.lower().endswith(ENDINGS) else path for path in paths]
+    is_split = all(photo.split for photo in photos)
+    splits = [photo.split if is_split else None for photo in photos]
+    for names in ([os.path.basename(path) for path in whole], whole, paths):
+        if len(set(zip(splits, names, strict=True))) == len(names):
+            return [name.replace(os.sep, '_') for name in names]
+    twice = next(path for path in paths if paths.count(path) > 1)
+    raise UserError(f'{where}: lists the image {twice!r} twice; expected each once')
+
+
+def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[list[np.ndarray], Camera]:
+    """The photos at the size asked for, and their cameras for that size, stacked, as `cameras_of` has them.
+
+    Raises:
+        UserError: a camera or an image that cannot be, by name.
+    """
+    cameras = cameras_of(where, photos)
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+        images = list(pool.map(lambda photo: read_photo(photo, options), photos))
+    return images, resized(cameras, np.array([image.shape[1::-1] for image in images]))
+
+
+def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
+    """The photos' cameras, stacked, as their file has them; near and far are still to be found.
+
+    Raises:
+        UserError: a camera that cannot be.
+    """
+    cameras = stack_cameras(
+        np.stack([photo.pose for photo in photos]),
+        np.stack([photo.intrinsics for photo in photos]),
+        np.array([photo.size for photo in photos]),
+        near=0.0,
+        far=1.0,
+    )
+    if any(photo.is_fisheye or (photo.distortion is not None and np.any(photo.distortion)) for photo in photos):
+        coefficients = [np.zeros(8) if photo.distortion is None else photo.distortion for photo in photos]
+        is_fisheye = np.array([photo.is_fisheye for photo in photos], np.int32)
+        cameras = cameras.replace(lens=Lens(np.array(coefficients, np.float32), is_fisheye))
+    for i, photo in enumerate(photos):
+        check_camera(f'{photo.name} in {where}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
+    return cameras
+
+
+def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
+    """A photo at the size asked for, premultiplied uint8 [height, width, 4].
+
+    With a factor, a photo that lies there in about that size (a hundredth or a pixel away) is used as it is.
+
+    Raises:
+        UserError: an image that cannot be read, or whose shape is not its camera's, or that is smaller than asked for.
+    """
+    width, height = size_of(photo.path)
+    if abs(height - width * photo.size[1] / photo.size[0]) > max(2.0, 0.01 * height):
+        raise UserError(
+            f'{photo.path}: found {width} x {height} px, expected the shape of its camera, {photo.size[0]} x {photo.size[1]}; '
+            'use the images that the cameras were made from'
+        )
+    wanted = options.target_width(photo.size[0])
+    is_close = abs(wanted - width) <= max(1.0, 0.01 * width)
+    is_there = options.width is None and (is_close or (options.factor == 1 and wanted > width))
+    return read_shrunk(photo.path, dataclasses.replace(options, factor=1, width=width if is_there else wanted))[0]
+
+
+def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
+    """Cameras for images of (width, height) [k, 2] px: the two axes are rounded apart, so each has its own ratio."""
+    ratio = sizes / np.stack([cameras.width, cameras.height], axis=1)
+    lenses = cameras.camera_to_pixel.copy()
+    lenses[:, 0] *= ratio[:, :1].astype(np.float32)
+    lenses[:, 1] *= ratio[:, 1:].astype(np.float32)
+    width, height = sizes.astype(np.int32).T
+    return cameras.replace(camera_to_pixel=lenses, width=width, height=height)
+
+
+def image_folder(root: str, full_width: int, options: DataOptions) -> str:
+    """Which of `images`, `images_2`, ... in `root` to read: the smallest that are as large as asked for, [path].
+
+    `full_width` px is what `images` have or would have. With neither width nor factor asked for, the largest that are there.
+
+    Raises:
+        UserError: no such folder, or only smaller ones.
+    """
+    there = {}
+    for entry in os.scandir(root):
+        match = re.fullmatch(r'images(?:_([1-9]\d{0,3}))?', entry.name)
+        if match and entry.is_dir() and images_below(entry.path):
+            there[int(match[1] or 1)] = entry.path
+    found = ', '.join(os.path.basename(there[factor]) for factor in sorted(there))
+    if not there:
+        raise UserError(f'{root}: found no images, expected a folder images (or images_2, images_4, images_8) with files in it')
+    wanted = full_width / options.width if options.width else options.factor
+    large_enough = [factor for factor in there if factor <= wanted]
+    if large_enough:
+        return there[max(large_enough)]
+    largest = min(there)
+    if options.width is None and options.factor == 1:
+        LOG.info('%s: without full-size images, %s are used', root, os.path.basename(there[largest]))
+        return there[largest]
+    asked, remedy = f'factor {options.factor}', f'factor={largest}'
+    if options.width:
+        asked, remedy = f'width {options.width}', f'width={full_width // largest}'
+    raise UserError(f'{root}: data.{asked} asked for, but found only {found}, which are smaller; set --config.data.{remedy}')
+
+
+def list_images(folder: str) -> list[str]:
+    """The names of the image files in a folder, sorted."""
+    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS))
+    return [name for name in names if os.path.isfile(os.path.join(folder, name))]
+
+
+def images_below(folder: str) -> list[str]:
+    """The image files in a folder and the folders in it, as paths from there, sorted."""
+    paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
+    return sorted(os.path.relpath(path, folder) for path in paths if path.lower().endswith(ENDINGS))
+
+
+def find_image(folder: str, name: str) -> str | None:
+    """The file in `folder` of an image called `name`, or one with another ending (smaller copies often have); or None."""
+    inside = os.path.normpath(name)
+    if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
+        return None
+    path = os.path.join(folder, inside)
+    stem, ending = os.path.splitext(path)
+    stem = path if ending[1:2].isdigit() else stem  # a number behind a dot is no ending
+    candidates = [path, *(stem + each for ending in ENDINGS for each in (ending, ending.upper()))]
+    return next(filter(os.path.isfile, candidates), None)

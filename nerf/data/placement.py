@@ -1,0 +1,137 @@
+"""What a scene's type decides about its cameras: the frame they stand in, where rays start and end, and NDC."""
+
+import dataclasses
+
+import numpy as np
+
+from nerf.data.options import DataOptions
+from nerf.data.poses import AS_IT_IS, Frame, focus_point, forward_facing_frame, object_frame, unbounded_frame
+from nerf.data.scene import Scene
+from nerf.errors import UserError, unknown
+from nerf.ray.cameras import Camera
+
+SCENE_TYPES = ('object', 'forward_facing', 'unbounded')
+UNBOUNDED_NEAR, UNBOUNDED_FAR = 0.2, 1e6
+# Of the depths of the points in a picture, what lies before the first or behind the last is taken for outliers.
+PERCENTILES = (0.1, 99.9)
+# Room before the nearest and behind the farthest of them.
+MARGIN = 0.1
+WIDEST = 85  # degrees off forward: in NDC, rays at 90 are infinitely long
+
+
+def place_scene(scene: Scene, options: DataOptions) -> Scene:
+    """A scene that stands as an object should: as it is for scene_type object, else as `place` has it.
+
+    Formats of rendered objects say where the object is, and where rays start and end. The cameras' near and far are then the
+    depths that they see.
+
+    Raises:
+        UserError: as `place`.
+    """
+    if options.scene_type == 'object':
+        return scene
+    cameras = scene.cameras
+    bounds = np.stack([cameras.near, cameras.far], axis=1).astype(np.float64)
+    cameras, points = place(cameras, cameras.camera_to_world.astype(np.float64), scene.points, bounds, options)
+    return dataclasses.replace(scene, cameras=cameras, points=points)
+
+
+def place(
+    cameras: Camera, poses: np.ndarray, points: np.ndarray, bounds: np.ndarray | None, options: DataOptions
+) -> tuple[Camera, np.ndarray]:
+    """Cameras (stacked, any poses, near and far) and points [n, 3] as `options.scene_type` wants them.
+
+    Args:
+        poses: [k, 3, 4], float64, in the file's world; they replace the cameras' own.
+        points: [n, 3], surface points in the file's world; n may be 0.
+        bounds: [k, 2], nearest and farthest depths that cameras see, file's units, of which the extremes count; None: from
+            the points, else from where the cameras stand.
+
+    Raises:
+        UserError: an unknown scene type, or one that these cameras cannot be.
+    """
+    if options.scene_type not in SCENE_TYPES:
+        raise unknown('scene_type', options.scene_type, SCENE_TYPES)
+    if bounds is None:
+        bounds = depth_bounds(cameras, poses, points)
+    nearest, farthest = bounds[:, 0].min(), bounds[:, 1].max()
+    frame = choose_frame(poses, nearest, options)
+    poses, points = frame.poses(poses), frame.points(points)
+    near, far = (1 - MARGIN) * nearest * frame.scale, (1 + MARGIN) * farthest * frame.scale
+    ndc = None
+    if options.scene_type == 'unbounded':
+        near, far = UNBOUNDED_NEAR, UNBOUNDED_FAR
+    elif options.scene_type == 'forward_facing':
+        near, far, ndc = 0.0, 1.0, ndc_scales(cameras, poses)
+    count = len(poses)
+    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
+        cameras = cameras.replace(
+            camera_to_world=poses.astype(np.float32),
+            near=np.full(count, near if options.near is None else options.near, np.float32),
+            far=np.full(count, far if options.far is None else options.far, np.float32),
+            ndc=ndc,
+        )
+        points = points.astype(np.float32)
+    return cameras, points[np.isfinite(points).all(axis=1)]
+
+
+def choose_frame(poses: np.ndarray, nearest: float, options: DataOptions) -> Frame:
+    """The frame of the scene's type, or the file's own; `nearest` is the scene's nearest depth, file's units."""
+    if not options.normalise:
+        return AS_IT_IS
+    if options.scene_type == 'forward_facing':
+        if nearest <= 0:
+            raise UserError(
+                f'scene_type forward_facing: a nearest depth of {nearest:.3g} found, expected a positive one; use scene_type '
+                'unbounded'
+            )
+        return forward_facing_frame(poses, nearest)
+    return object_frame(poses) if options.scene_type == 'object' else unbounded_frame(poses)
+
+
+def depth_bounds(cameras: Camera, poses: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Nearest and farthest depth that each camera sees, [k, 2], file's units.
+
+    By the points within its picture; by all cameras' distances to what they look at, d_min / 2 and d_max + d_min / 2, where
+    a camera has too few: for the Blender scenes that is their range.
+    """
+    distance = np.linalg.norm(poses[:, :, 3] - focus_point(poses), axis=1)
+    otherwise = 0.5 * distance.min(), distance.max() + 0.5 * distance.min()
+    bounds = np.tile(np.array(otherwise), (len(poses), 1))
+    for i, pose in enumerate(poses):
+        local = (points - pose[:, 3]) @ pose[:, :3] * [1, -1, -1]
+        seen = local[local[:, 2] > 0]
+        with np.errstate(over='ignore', invalid='ignore'):  # points may be anywhere, also too far away to be in a picture
+            xy = seen @ np.asarray(cameras.camera_to_pixel[i], np.float64).T
+            xy = xy[:, :2] / xy[:, 2:]
+        inside = np.all((xy >= 0) & (xy <= [cameras.width[i], cameras.height[i]]), axis=1)
+        if inside.sum() >= 10:
+            bounds[i] = np.percentile(seen[inside, 2], PERCENTILES)
+    return bounds
+
+
+def ndc_scales(cameras: Camera, poses: np.ndarray) -> np.ndarray:
+    """The scale of the scene's NDC, (2 f_x / width, 2 f_y / height), [k, 2], alike for all cameras.
+
+    Raises:
+        UserError: a camera that has rays which do not go forward (-z).
+    """
+    lenses = np.asarray(cameras.camera_to_pixel, np.float64)
+    sizes = np.stack([cameras.width, cameras.height], axis=1)
+    # How far forward a ray goes is linear in its pixel, so corners decide.
+    angles = np.max([_off_forward(poses, lenses, sizes * corner) for corner in np.ndindex(2, 2)], axis=0)
+    if angles.max() > WIDEST:
+        i = int(np.argmax(angles))
+        raise UserError(
+            f'scene_type forward_facing: camera {i} has rays {angles[i]:.0f} degrees off -z (with data.normalise, the way that '
+            f'cameras look on average), expected {WIDEST} at most; use scene_type unbounded or object'
+        )
+    scale = np.median(2 * lenses[:, [0, 1], [0, 1]] / sizes, axis=0)
+    return np.tile(scale, (len(poses), 1)).astype(np.float32)
+
+
+def _off_forward(poses: np.ndarray, lenses: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """The angles between -z and the rays of one pixel [k, 2] of each pinhole camera, degrees, [k]."""
+    at = np.linalg.solve(lenses, np.append(xy, np.ones((len(xy), 1)), axis=1)[:, :, None])
+    rays = (poses[:, :, :3] @ (at * [[1], [-1], [-1]]))[:, :, 0]
+    return np.degrees(np.arccos(np.clip(-rays[:, 2] / np.linalg.norm(rays, axis=1), -1, 1)))
