@@ -20,10 +20,9 @@ from flax import linen as nn
 
 from nerf.checkpoints import Checkpoints
 from nerf.config import check_same_training
-from nerf.data.scene import Scene
+from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays
 from nerf.errors import UserError
 from nerf.models import make_model
-from nerf.ray.cameras import Camera
 from nerf.train_step import init_state, make_optimizer
 
 FORMAT = 1
@@ -93,8 +92,7 @@ def save_run(model_dir: str, run: Run) -> None:
             raise UserError(f'{model_dir}: was trained on other images or cameras than {run.data_dir}: use another --model_dir')
     cameras = io.BytesIO()
     scene = run.scene
-    fields = {field.name: getattr(scene.cameras, field.name) for field in dataclasses.fields(Camera)}
-    np.savez(cameras, names=np.array(scene.names), split=np.array(scene.split), **fields)
+    np.savez(cameras, names=np.array(scene.names), split=np.array(scene.split), **camera_arrays(scene.cameras))
     write_atomically(folder / 'cameras.npz', cameras.getvalue())
     description = {
         'format': FORMAT,
@@ -120,10 +118,8 @@ def load_run(model_dir: str) -> Run:
         if description['format'] != FORMAT:
             raise UserError(f'{path}: format {description["format"]} found, expected {FORMAT}: use the version that trained it')
         with np.load(path.with_name('cameras.npz'), allow_pickle=False) as stored:
-            cameras = Camera(**{field.name: stored[field.name] for field in dataclasses.fields(Camera)})
-            scene = Scene(
-                tuple(map(str, stored['names'])), tuple(map(str, stored['split'])), np.zeros((0, 4), np.uint8), cameras
-            )
+            cameras, pixels = cameras_of_arrays(stored), np.zeros((0, 4), np.uint8)
+            scene = Scene(tuple(map(str, stored['names'])), tuple(map(str, stored['split'])), pixels, cameras)
         config = ml_collections.FrozenConfigDict(description['config'])
         return Run(config, description['data_dir'], description['digest'], scene)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

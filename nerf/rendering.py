@@ -11,7 +11,8 @@ from flax import linen as nn
 
 from nerf import lifting
 from nerf.models import for_part
-from nerf.ray.cameras import Camera, cast, distance_to_depth
+from nerf.normals import surface_normal
+from nerf.ray.cameras import Camera, cast, distance_to_depth, world_distance
 from nerf.ray.compositing import composite
 from nerf.ray.occupancy import Occupancy, span
 from nerf.ray.structs import Array, Level, Ray
@@ -27,19 +28,28 @@ SHARE = 0.625
 
 
 def render_pixel(
-    model: nn.Module, background: str, params: Any, camera: Camera, xy: Array, part: tuple[Array, Array] | None = None
+    model: nn.Module,
+    background: str,
+    params: Any,
+    camera: Camera,
+    xy: Array,
+    part: tuple[Array, Array] | None = None,
+    with_normal: bool = False,
+    level: int = -1,
 ) -> dict[str, Array]:
-    """What ONE pixel shows: rgb [3], acc [], distance [], distance_median [], depth []; without any randomness.
+    """What ONE pixel shows: rgb [3], acc [], distance [], distance_median [], depth [] (normal [3]); without any randomness.
 
-    Only `part` of the ray, near [] and far [], is looked at, if given; the rest of it is taken to be empty.
+    Only `part` of the ray, near [] and far [], is looked at, if given; the rest of it is taken to be empty. `level` is the
+    model's pass that is shown; the last one is what was learned to be seen.
     """
     ray = cast(camera, xy)
     near, far = part or (ray.near, ray.far)
-    level = model.apply({'params': params}, ray.replace(near=near, far=far))[-1]
-    return _arriving(level, ray, camera, background)
+    found = model.apply({'params': params}, ray.replace(near=near, far=far))[level]
+    seen = _arriving(found, ray, camera, background)
+    return seen | {'normal': surface_normal(model, params, camera, xy, ray, found)} if with_normal else seen
 
 
-def empty_pixel(background: str, camera: Camera, xy: Array) -> dict[str, Array]:
+def empty_pixel(background: str, camera: Camera, xy: Array, with_normal: bool = False) -> dict[str, Array]:
     """What ONE pixel shows whose ray meets nothing: as `render_pixel`, without a model."""
     ray = cast(camera, xy)
     nothing = Level(
@@ -49,17 +59,19 @@ def empty_pixel(background: str, camera: Camera, xy: Array) -> dict[str, Array]:
         rgb=jnp.zeros((1, 3)),
         weights=jnp.zeros(1),
     )
-    return _arriving(nothing, ray, camera, background)
+    seen = _arriving(nothing, ray, camera, background)
+    return seen | {'normal': jnp.zeros(3)} if with_normal else seen
 
 
 def _arriving(level: Level, ray: Ray, camera: Camera, background: str) -> dict[str, Array]:
     rendering = composite(level, ray, backdrop(background, None))
+    distance = world_distance(camera, ray, rendering.distance)
     return {
         'rgb': rendering.rgb,
         'acc': rendering.acc,
-        'distance': rendering.distance,
-        'distance_median': rendering.distance_median,
-        'depth': distance_to_depth(camera, ray.viewdir, rendering.distance),
+        'distance': distance,
+        'distance_median': world_distance(camera, ray, rendering.distance_median),
+        'depth': distance_to_depth(camera, ray.viewdir, distance),
     }
 
 
@@ -97,12 +109,24 @@ class Renderer:
         evaluations_of_all: what they would have been without skipping anything.
     """
 
-    def __init__(self, model: nn.Module, background: str, chunk: int | None = None, occupancy: Occupancy | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        background: str,
+        chunk: int | None = None,
+        occupancy: Occupancy | None = None,
+        with_normal: bool = False,
+        level: int = -1,
+        rays_per_block: int = RAYS_PER_BLOCK,
+    ) -> None:
         """`chunk` rays are computed at a time on each device (by default, what fits: see `default_chunk`).
 
         Given an `occupancy`, rays that meet nothing are not computed, and others only where something is, with fewer samples.
+        `with_normal`: pictures also have normals, which cost a gradient at every sample. `level`: see `render_pixel`.
+        `rays_per_block`: of one device between two moments at which an interruption is heard.
         """
         self.chunk = chunk or default_chunk()
+        self._rays_per_block = rays_per_block
         self.evaluations = self.evaluations_of_all = 0
         self._full = model
         self._model = model if occupancy is None else for_part(model, SHARE)
@@ -113,12 +137,16 @@ class Renderer:
             return jax.lax.all_gather(lifting.in_chunks(one, self.chunk)(*args), lifting.DEVICES)
 
         def look(occupancy: Occupancy, camera: Camera, xys: Array) -> tuple:
-            return gathered(lambda xy: (span(occupancy, cast(camera, xy)), empty_pixel(background, camera, xy)), xys)
+            def one(xy: Array) -> tuple:
+                return span(occupancy, cast(camera, xy)), empty_pixel(background, camera, xy, with_normal)
+
+            return gathered(one, xys)
 
         def render(params: Any, camera: Camera, xys: Array, near: Array, far: Array) -> dict[str, Array]:
-            return gathered(
-                lambda xy, near, far: render_pixel(self._model, background, params, camera, xy, (near, far)), xys, near, far
-            )
+            def one(xy: Array, near: Array, far: Array) -> dict[str, Array]:
+                return render_pixel(self._model, background, params, camera, xy, (near, far), with_normal, level)
+
+            return gathered(one, xys, near, far)
 
         self._look = lifting.over_devices(look, in_axes=(0, None, 0))
         self._render = lifting.over_devices(render, in_axes=(0, None, 0, 0, 0))
@@ -126,7 +154,7 @@ class Renderer:
     def _block_size(self, rays: int) -> int:
         """Rays of one block over all devices: equal blocks of whole chunks, so that little is padded and compiled once."""
         chunk = self.chunk * jax.device_count()
-        blocks = -(-rays // max(RAYS_PER_BLOCK * jax.device_count(), chunk))
+        blocks = -(-rays // max(self._rays_per_block * jax.device_count(), chunk))
         return chunk * -(-rays // (blocks * chunk))
 
     def image(self, params: Any, camera: Camera, between: Callable[[], None] = lambda: None) -> Picture:

@@ -14,13 +14,17 @@ from nerf.data.builders import cached_scene
 from nerf.data.formats import resolve_source
 from nerf.data.options import options_of
 from nerf.data.scene import Scene
+from nerf.data.scene_report import Source, short_form
 from nerf.errors import UserError
 from nerf.model_dir import Run, Trained, load, prepare, save_run
 from nerf.models import make_model
 from nerf.ray.spacing import check_near
-from nerf.tasks import digest, run_tasks
+from nerf.tasks import run_tasks
+from nerf.tasks.job import TaskOptions, digest
 from nerf.train_step import check_losses
 from nerf.training import train
+from nerf.viewer.server import Address
+from nerf.viewer.watching import check_watching, watching
 
 _log = logging.getLogger('nerf')
 
@@ -28,21 +32,30 @@ _log = logging.getLogger('nerf')
 def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
     """The scene of a config, and the folder it was found in (None: built in)."""
     format, folder = resolve_source(config.data.format, data_dir, config.scene)
-    scene = cached_scene(format, folder, '', options_of(config))
-    counts = ', '.join(f'{len(scene.indices(split))} {split}' for split in ('train', 'val', 'test'))
-    size = f'{scene.cameras.width[0]}x{scene.cameras.height[0]}'
-    _log.info('scene %s (%s): %s images, %s px', config.scene or folder or 'built in', format, counts, size)
+    options = options_of(config)
+    scene = cached_scene(format, folder, '', options)
+    for line in short_form(scene, Source(format, folder, options)):
+        _log.info('%s', line)
     return scene, folder or None
 
 
-def run(config: ml_collections.ConfigDict, data_dir: str | None, model_dir: str, is_profiled: bool = False) -> None:
+def run(
+    config: ml_collections.ConfigDict,
+    data_dir: str | None,
+    model_dir: str,
+    is_profiled: bool = False,
+    viewer: Address | None = None,
+) -> None:
     """Train a scene into `model_dir`, evaluate it and render what the config says; or do what is missing of it.
+
+    With a `viewer`, browsers see it there while it is learned.
 
     Raises:
         UserError: whatever is wrong with the config, the data or the folder, before anything is written.
     """
     config = resolve(config)
     check_losses(config.losses)
+    check_watching(viewer)
     model = make_model(config.model_name, config.model)
     scene, folder = read_scene(config, data_dir)
     try:
@@ -53,10 +66,11 @@ def run(config: ml_collections.ConfigDict, data_dir: str | None, model_dir: str,
         prepare(model_dir)
         train_cameras = jax.tree.map(lambda field: field[scene.indices('train')], scene.cameras)
         images = [scene.image(int(i)) for i in scene.indices('train')]
-        save_run(model_dir, Run(config, folder, digest(train_cameras, images), scene))
+        save_run(model_dir, Run(config, folder, digest(train_cameras, images, scene.weights), scene))
     processes.wait_for_all('run saved')
     with processes.Interruption().heard() as interruption:
-        state = train(config, scene, model_dir, interruption, is_profiled=is_profiled)
+        with watching(viewer, model, scene, config, model_dir) as hooks:
+            state = train(config, scene, model_dir, interruption, hooks, is_profiled)
         step = int(state.step)
         if step < config.num_steps:
             _log.info('stopped at step %d, which is saved: the same command goes on from there', step)
@@ -70,15 +84,8 @@ def run(config: ml_collections.ConfigDict, data_dir: str | None, model_dir: str,
     _log.info('done: %s (tensorboard --logdir=%s)', Path(model_dir) / 'render', model_dir)
 
 
-def render(
-    model_dir: str,
-    tasks: Sequence[str],
-    step: int | None,
-    data_dir: str | None,
-    chunk: int | None,
-    skip_empty: bool | None = None,
-) -> None:
-    """Do tasks with a trained scene; `chunk` and `skip_empty` None: as its config says.
+def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str | None, options: TaskOptions) -> None:
+    """Do tasks with a trained scene.
 
     Raises:
         UserError: no run or checkpoint there, an unknown task, data that cannot be read.
@@ -87,7 +94,7 @@ def render(
     _log.info('%s of step %d from %s', trained.config.model_name, trained.step, model_dir)
     with processes.Interruption().heard() as interruption:
         try:
-            run_tasks(tasks, trained, scene_to_render(trained, data_dir), model_dir, interruption, chunk, skip_empty)
+            run_tasks(tasks, trained, scene_to_render(trained, data_dir), model_dir, interruption, options)
         except processes.Interrupted:
             _log.info('stopped while rendering: the same command goes on from there')
 

@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
 from nerf import baking, lifting
 from nerf.ray.cameras import Camera, project
+from nerf.ray.lenses import Lens
 
 CENTRE, RADIUS = np.array([0.3, -0.2, 0.1]), 0.5
 
@@ -41,6 +43,31 @@ def test_the_box_holds_all_that_is_seen():
     front = jax.tree.map(lambda field: jnp.asarray(field[0]), cameras())
     xy, depth = project(front, jnp.array([4.8, 3.0, -2.0]))
     np.testing.assert_allclose([*xy, depth], [16, 0, 6], atol=1e-5)
+
+
+def test_the_box_of_a_fisheye_reaches_as_far_ahead_as_its_middle():
+    front = jax.tree.map(lambda field: field[:1], cameras())
+    lower, upper = baking.frusta_box(front.replace(lens=Lens(np.zeros((1, 8), np.float32), np.ones(1, np.int32))))
+    # All far ends are 6 away, near ones 2; the sides' middles are at 0.8 and 0.5 rad from the axis.
+    expected = [6 * np.sin(0.8), 6 * np.sin(0.5)]
+    np.testing.assert_allclose(
+        [lower, upper], [[*np.negative(expected), 4 - 6], [*expected, 4 - 2 * np.cos(np.hypot(0.8, 0.5))]], atol=1e-5
+    )
+
+
+def test_the_box_in_ndc_is_the_cube_and_what_stands_beside_it():
+    shifted = np.tile(np.eye(3, 4, dtype=np.float32), (2, 1, 1))
+    shifted[1, :2, 3] = 0.1, -0.2
+    ndc = np.tile(np.array([2 * 10 / 16, 2 * 12 / 12], np.float32), (2, 1))
+    full = lambda value: np.full(2, value, np.float32)  # noqa: E731
+    found = baking.frusta_box(cameras().replace(camera_to_world=shifted, ndc=ndc, near=full(0), far=full(1)))
+    np.testing.assert_allclose(found, [[-1, -1 - 0.2 * 2, -1], [1 + 0.1 * 1.25, 1, 1]], atol=1e-5)
+
+
+def test_the_box_of_what_is_endless_is_large():
+    found = np.array(baking.frusta_box(cameras().replace(far=np.full(2, 1e6, np.float32))))
+    assert np.isfinite(found).all()
+    assert found[1, 0] == pytest.approx(0.8e6, rel=1e-4)
 
 
 def test_centres_are_in_the_order_of_the_cells():

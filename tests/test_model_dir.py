@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import jax
@@ -11,6 +12,7 @@ from nerf.config import resolve
 from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.models import make_model
+from nerf.ray.lenses import Lens
 from nerf.train_step import init_state, make_optimizer
 
 
@@ -44,6 +46,34 @@ def test_what_is_saved_is_loaded(tmp_path, run):
     jax.tree.map(np.testing.assert_array_equal, trained.params, jax.device_get(state.params))
     jax.tree.map(np.testing.assert_array_equal, trained.scene.cameras, run.scene.cameras)
     assert model_dir.load(str(tmp_path)).step == 9
+
+
+@pytest.mark.parametrize(('has_lens', 'has_ndc'), [(True, False), (False, True)])
+def test_lenses_and_ndc_are_saved(tmp_path, run, has_lens, has_ndc):
+    count = len(run.scene.names)
+    lens = Lens(np.linspace(0, 0.1, 8 * count, dtype=np.float32).reshape(count, 8), np.arange(count, dtype=np.int32) % 2)
+    ndc = np.linspace(1, 2, 2 * count, dtype=np.float32).reshape(count, 2)
+    cameras = run.scene.cameras.replace(lens=lens if has_lens else None, ndc=ndc if has_ndc else None)
+    run = dataclasses.replace(run, scene=dataclasses.replace(run.scene, cameras=cameras))
+    model_dir.save_run(str(tmp_path), run)
+    found = model_dir.load_run(str(tmp_path)).scene.cameras
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y, strict=True), found, cameras)
+
+
+def test_a_run_saved_before_there_were_lenses_is_loaded(tmp_path, run):
+    model_dir.save_run(str(tmp_path), run)
+    with np.load(tmp_path / 'cameras.npz') as stored:
+        assert set(stored) == {*('names', 'split', 'camera_to_world', 'camera_to_pixel', 'width', 'height', 'near', 'far')}
+    assert model_dir.load_run(str(tmp_path)).scene.cameras.lens is None
+
+
+def test_a_run_without_an_array_is_damaged(tmp_path, run):
+    model_dir.save_run(str(tmp_path), run)
+    with np.load(tmp_path / 'cameras.npz') as stored:
+        arrays = {name: stored[name] for name in stored if name != 'width'}
+    np.savez(tmp_path / 'cameras.npz', **arrays)
+    with pytest.raises(UserError, match=r'damaged.*width'):
+        model_dir.load_run(str(tmp_path))
 
 
 def test_nerf_load_is_the_same(tmp_path, run):

@@ -12,7 +12,7 @@ from nerf.ray import compositing
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.occupancy import Occupancy
 from nerf.ray.structs import Level
-from nerf.rendering import RAYS_PER_BLOCK, Renderer, evaluations, render_pixel, to_uint8
+from nerf.rendering import RAYS_PER_BLOCK, Renderer, empty_pixel, evaluations, render_pixel, to_uint8
 from nerf.train_step import init_state, make_optimizer
 
 
@@ -57,6 +57,28 @@ def test_depth_is_the_distance_along_the_axis(model_and_params):
     assert picture['depth'][4, 4] == pytest.approx(picture['distance'][4, 4], rel=1e-5)  # in the middle they agree
     corner = np.sqrt(1 + (4 / 9) ** 2 + (4 / 8) ** 2)
     assert picture['depth'][0, 0] * corner == pytest.approx(picture['distance'][0, 0], rel=1e-4)
+
+
+class Wall(nn.Module):
+    """A model of one level that is opaque at t = 0.8, of which it sees little else."""
+
+    @nn.compact
+    def __call__(self, ray, key=None, progress=1.0):
+        t = jnp.array([0.0, 0.7999, 0.8001, 1.0])
+        return [Level(s=t, t=t, density=jnp.zeros(3), rgb=jnp.zeros((3, 3)), weights=jnp.array([0.0, 1.0, 0.0]))]
+
+
+def test_distances_in_ndc_are_the_world_s():
+    view = camera(9, 9).replace(ndc=np.ones(2, np.float32), near=np.float32(0), far=np.float32(1))
+    # At t = 0.8 is the plane z = -1 / (1 - 0.8); the camera stands at z = 4.
+    found = jax.jit(lambda xy: render_pixel(Wall(), 'white', {}, view, xy))(np.array([0.5, 0.5], np.float32))
+    corner = np.sqrt(1 + (4 / 9) ** 2 + (4 / 8) ** 2)
+    assert found['depth'] == pytest.approx(9, rel=1e-4)
+    assert found['distance'] == pytest.approx(9 * corner, rel=1e-4)
+    assert found['distance_median'] == pytest.approx(9 * corner, rel=1e-4)
+    nothing = jax.jit(lambda xy: empty_pixel('white', view, xy))(np.array([0.5, 0.5], np.float32))
+    assert nothing['distance'] == pytest.approx(1e6 * corner, rel=1e-4)
+    assert nothing['depth'] == pytest.approx(1e6, rel=1e-4)
 
 
 def test_it_can_be_interrupted_between_blocks(model_and_params):

@@ -1,0 +1,158 @@
+"""A smooth way through given poses: one spline for position, rotation and lens, run through at constant speed.
+
+A pose is a point (p, 2 s q) in seven dimensions: its position p and its unit quaternion q. Two quaternions that are a small
+angle apart are half of it apart, so distances there are sqrt(|dp|^2 + (s angle)^2), and the length s says how much turning
+is as far as how much moving.
+"""
+
+import numpy as np
+
+DENSE = 24  # points of the curve between two frames, and between two poses at least
+STILL = 1e-3  # radians: poses that turn less altogether are taken not to turn
+
+
+def smooth_path(
+    poses: np.ndarray, lenses: np.ndarray, num_frames: int, is_closed: bool = False, smoothing: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses [n, 3, 4] and lenses [n, 4] along a curve through `poses` [k, 3, 4] and `lenses` [k, 4], at constant speed.
+
+    The curve is a centripetal Catmull-Rom spline: smooth in velocity, without loops between poses. It ends where it began if
+    `is_closed`, and the first frame is then not repeated.
+
+    Args:
+        smoothing: standard deviation in frames of a Gaussian that evens out an open curve; 0: it meets all poses.
+    """
+    poses, lenses = np.asarray(poses, np.float64), np.asarray(lenses, np.float64)
+    scale = turning_scale(poses)
+    knots = np.concatenate([poses[:, :, 3], 2 * scale * quaternions(poses[:, :, :3]), lenses], axis=1)
+    knots = _without_repeats(_same_signs(knots), is_closed)
+    if len(knots) == 1:
+        curve = np.repeat(knots, num_frames, axis=0)
+    else:
+        per_pose = max(DENSE, -(-DENSE * num_frames // len(knots)))
+        curve = _on_sphere(catmull_rom(_extended(knots, is_closed), per_pose), scale)
+        if smoothing:
+            curve = _on_sphere(_blurred(_even(curve, DENSE * num_frames, False), DENSE * smoothing), scale)
+        curve = _even(curve, num_frames, is_closed)
+    return np.concatenate([rotations(curve[:, 3:7]), curve[:, :3, None]], axis=2), curve[:, 7:]
+
+
+def turning_scale(poses: np.ndarray) -> float:
+    """The length s for which poses [k, 3, 4], one after the other, move as far altogether as they turn."""
+    moved = np.linalg.norm(np.diff(poses[:, :, 3], axis=0), axis=1).sum()
+    # |R - R'| = 2 sqrt(2) sin(angle / 2)
+    chords = np.linalg.norm(np.diff(poses[:, :, :3], axis=0), axis=(1, 2)) / np.sqrt(8)
+    turned = 2 * np.arcsin(np.clip(chords, 0, 1)).sum()
+    return float(moved / max(turned, STILL)) if moved > 0 else 1.0
+
+
+def catmull_rom(points: np.ndarray, per_pose: int) -> np.ndarray:
+    """Points of the centripetal Catmull-Rom spline through all of `points` [k, d] but the outermost, [(k - 3) per_pose + 1, d].
+
+    Knots are as far apart as the square roots of the distances between (the first seven dimensions of) the points.
+    """
+    gaps = np.sqrt(np.linalg.norm(np.diff(points[:, :7], axis=0), axis=1))
+    knots = np.concatenate([[0], np.cumsum(gaps)])
+    a, b, c, d = (points[i : len(points) - 3 + i, None] for i in range(4))
+    ta, tb, tc, td = (knots[i : len(points) - 3 + i, None, None] for i in range(4))
+    t = tb + (tc - tb) * (np.arange(per_pose) / per_pose)[:, None]
+
+    def between(p: np.ndarray, q: np.ndarray, tp: np.ndarray, tq: np.ndarray) -> np.ndarray:
+        return p + (q - p) * (t - tp) / (tq - tp)
+
+    ab, bc, cd = between(a, b, ta, tb), between(b, c, tb, tc), between(c, d, tc, td)
+    curve = between(between(ab, bc, ta, tc), between(bc, cd, tb, td), tb, tc)
+    return np.concatenate([curve.reshape(-1, points.shape[1]), points[-2:-1]])
+
+
+def tour(poses: np.ndarray) -> np.ndarray:
+    """An order of poses [k, 3, 4] in which neighbours follow each other, [k]: as they are, unless that jumps about.
+
+    Jumping about is a way more than half longer than that from the first pose to the nearest other one, and so on.
+    """
+    places = np.concatenate([poses[:, :, 3], 2 * turning_scale(poses) * quaternions(poses[:, :, :3])], axis=1)
+    left, order = np.ones(len(poses), bool), [0]
+    for _ in range(len(poses) - 1):
+        left[order[-1]] = False
+        order.append(int(np.argmin(np.where(left, _apart(places, places[order[-1]]), np.inf))))
+    nearest = np.array(order)
+    lengths = [_apart(places[way[1:]], places[way[:-1]]).sum() for way in (np.arange(len(poses)), nearest)]
+    return nearest if lengths[0] > 1.5 * lengths[1] else np.arange(len(poses))
+
+
+def _apart(places: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distances in the seven dimensions; q and -q are the same rotation."""
+    turned = [np.linalg.norm(places[..., 3:7] + sign * others[..., 3:7], axis=-1) for sign in (-1, 1)]
+    return np.hypot(np.linalg.norm(places[..., :3] - others[..., :3], axis=-1), np.minimum(*turned))
+
+
+def quaternions(matrices: np.ndarray) -> np.ndarray:
+    """Unit quaternions (x, y, z, w) of rotations [k, 3, 3], [k, 4]: the eigenvector by which none is a special case."""
+    m = np.moveaxis(matrices, 0, 2)
+    x, y, z = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
+    trace = np.trace(m)
+    symmetric = np.zeros((4, 4, len(matrices)))
+    symmetric[:3, :3] = m + np.swapaxes(m, 0, 1) - np.eye(3)[..., None] * trace
+    symmetric[3, :3] = symmetric[:3, 3] = x, y, z
+    symmetric[3, 3] = trace
+    return np.linalg.eigh(np.moveaxis(symmetric, 2, 0))[1][:, :, -1]
+
+
+def rotations(quaternions: np.ndarray) -> np.ndarray:
+    """The rotations [k, 3, 3] of quaternions (x, y, z, w), [k, 4], of any length."""
+    x, y, z, w = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
+
+
+def _same_signs(points: np.ndarray) -> np.ndarray:
+    """q and -q are the same rotation: each so that it is near the one before."""
+    dots = np.sum(points[1:, 3:7] * points[:-1, 3:7], axis=1)
+    signed = points.copy()
+    signed[1:, 3:7] *= np.cumprod(np.where(dots < 0, -1.0, 1.0))[:, None]
+    return signed
+
+
+def _without_repeats(points: np.ndarray, is_closed: bool) -> np.ndarray:
+    """Without those that are where the next one is; of a closed curve, the next one after the last is the first."""
+    apart = _apart(points, np.roll(points, -1, axis=0))
+    is_new = apart > 1e-6 * max(apart.max(), 1e-12)
+    if not is_closed:
+        is_new[-1] = True
+    return points[is_new] if is_new.any() else points[:1]
+
+
+def _extended(points: np.ndarray, is_closed: bool) -> np.ndarray:
+    """With what lies before the first and after the last: a closed curve goes on, an open one is continued straight."""
+    if is_closed:
+        count = len(points)
+        return _same_signs(points[np.arange(-1, count + 2) % count])
+    return np.concatenate([[2 * points[0] - points[1]], points, [2 * points[-1] - points[-2]]])
+
+
+def _on_sphere(curve: np.ndarray, scale: float) -> np.ndarray:
+    """The curve with quaternions that are rotations again, of length 2 s."""
+    curve = curve.copy()
+    curve[:, 3:7] *= 2 * scale / np.linalg.norm(curve[:, 3:7], axis=1, keepdims=True)
+    return curve
+
+
+def _even(curve: np.ndarray, count: int, is_closed: bool) -> np.ndarray:
+    """`count` points of the curve at equal distances along it; the last one is its end unless it is closed."""
+    way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve[:, :7], axis=0), axis=1))])
+    wanted = np.linspace(0, way[-1], count, endpoint=not is_closed)
+    return np.stack([np.interp(wanted, way, column) for column in curve.T], axis=1)
+
+
+def _blurred(curve: np.ndarray, sigma: float) -> np.ndarray:
+    """The curve under a Gaussian of `sigma` points; turned about its ends and so continued, it keeps them."""
+    reach = min(int(3 * sigma), len(curve) - 1)
+    before = 2 * curve[0] - curve[reach:0:-1]
+    after = 2 * curve[-1] - curve[-2 : -reach - 2 : -1]
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    longer = np.concatenate([before, curve, after])
+    return np.stack([np.convolve(column, weights / weights.sum(), mode='valid') for column in longer.T], axis=1)

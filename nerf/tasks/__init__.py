@@ -1,0 +1,82 @@
+"""What is made of a trained scene: `render.py --task=...`, and the end of every training run.
+
+`TASKS` maps a task's name to a function of a `Job`. Add one line to add a task.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nerf import lifting, processes
+from nerf.data.scene import Scene
+from nerf.errors import UserError, unknown
+from nerf.model_dir import Trained
+from nerf.rendering import Renderer
+from nerf.tasks.geometry import measure_geometry
+from nerf.tasks.job import Job, TaskOptions, kept_occupancy
+from nerf.tasks.mesh import export_mesh
+from nerf.tasks.points import export_points
+from nerf.tasks.video import render_video
+from nerf.tasks.view import view
+from nerf.tasks.views import render_test
+
+_log = logging.getLogger('nerf')
+
+TASKS: dict[str, Callable[[Job], None]] = {
+    'test': render_test,
+    'video': render_video,
+    'mesh': export_mesh,
+    'points': export_points,
+    'geometry': measure_geometry,
+    'view': view,
+}
+
+
+def run_tasks(
+    names: Sequence[str],
+    trained: Trained,
+    scene: Scene,
+    model_dir: str,
+    interruption: processes.Interruption,
+    options: TaskOptions = TaskOptions(),  # noqa: B008, frozen
+) -> None:
+    """Do the named tasks one after the other.
+
+    Raises:
+        UserError: an unknown task, before any is begun; empty space to be skipped where there is none.
+        processes.Interrupted: the user asked to stop; finished frames are kept.
+    """
+    for name in names:
+        if name not in TASKS:
+            raise unknown('task', name, TASKS)
+    config, folder = trained.config, Path(model_dir) / 'render'
+    params = lifting.replicate(trained.params)
+    skip_empty = whether_to_skip(config, options)
+    occupancy = kept_occupancy(trained, params, folder, interruption) if skip_empty else None
+    renderer, normal_renderer = (
+        Renderer(trained.model, config.data.background, options.chunk or config.render_chunk, occupancy, with_normal)
+        for with_normal in (False, True)
+    )
+    job = Job(trained, params, renderer, normal_renderer, occupancy, scene, folder, skip_empty, interruption, options)
+    for name in names:
+        TASKS[name](job)
+    done, of_all = (
+        sum(getattr(each, count) for each in (renderer, normal_renderer)) for count in ('evaluations', 'evaluations_of_all')
+    )
+    if done:
+        _log.info('field evaluations: %.3g M of %.3g M (%.1f times fewer)', done / 1e6, of_all / 1e6, of_all / done)
+
+
+def whether_to_skip(config: Any, options: TaskOptions) -> bool:
+    """Whether rays skip what is empty: as asked, else as the config says, but never in all of space.
+
+    Raises:
+        UserError: asked for in an unbounded scene, where every ray meets something.
+    """
+    if config.scene_type != 'unbounded':
+        # Folders of runs from before it was an entry have none.
+        return config.get('skip_empty', True) if options.skip_empty is None else options.skip_empty
+    if options.skip_empty:
+        raise UserError('--skip_empty: in a scene of type unbounded every ray meets something; leave it out')
+    return False

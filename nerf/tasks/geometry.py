@@ -1,0 +1,74 @@
+"""The task `geometry`: how far depth and normals of the built-in scene, which is known exactly, are from the truth."""
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+
+from nerf import processes
+from nerf.console import Progress
+from nerf.data import procedural
+from nerf.errors import UserError
+from nerf.model_dir import write_atomically
+from nerf.ray.cameras import Camera
+from nerf.rendering import Picture
+from nerf.tasks.job import Job
+
+_log = logging.getLogger('nerf')
+INSIDE = 2  # pixels that count are so far from a silhouette, px
+
+
+def measure_geometry(job: Job) -> None:
+    """Compare the test views with the truth: `geometry.json`, and a line for the terminal.
+
+    Raises:
+        UserError: another scene than the built-in one.
+    """
+    if job.trained.run.data_dir is not None:
+        raise UserError('task geometry: only the built-in scene is known exactly; train one without --data_dir')
+    test = job.scene.indices('test')
+    progress = Progress('test views', len(test), is_quiet=not processes.is_first())
+    errors = []
+    for i in test:
+        camera = job.scene.camera(int(i))
+        errors.append(geometry_errors(camera, job.render(camera, with_normals=True)))
+        progress.advance()
+    progress.close()
+    report = {name: float(np.median(np.concatenate([each[name] for each in errors]))) for name in errors[0]}
+    report['step'] = job.trained.step
+    if processes.is_first():
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(job.folder / 'geometry.json', json.dumps(report, indent=2).encode())
+    _log.info(
+        'medians over surfaces at least %d px from a silhouette: depth off by %.2f %%, normals by %.1f degrees',
+        INSIDE,
+        100 * report['depth'],
+        report['normal'],
+    )
+
+
+def geometry_errors(camera: Camera, picture: Picture) -> dict[str, np.ndarray]:
+    """Of each pixel that counts, the relative error of its median distance, and the angle of its normal in degrees, [k]."""
+    truth = procedural.ground_truth(camera)
+    counts = ~widened(silhouette(truth), INSIDE) & (truth.alpha > 0)
+    depth = np.abs(picture['distance_median'] - truth.distance) / truth.distance
+    cosine = np.clip(np.sum(picture['normal'] * truth.normal, axis=-1), -1, 1)
+    return {'depth': depth[counts], 'normal': np.degrees(np.arccos(cosine))[counts]}
+
+
+def silhouette(truth: Any) -> np.ndarray:
+    """Pixels [h, w] at which the surface ends or jumps: nothing beside it, or a surface much nearer or farther."""
+    found = np.zeros(truth.alpha.shape, bool)
+    for axis in (0, 1):
+        jump = np.abs(np.diff(truth.distance, axis=axis)) > 0.05 * truth.distance.mean()
+        for side in ((0, 1), (1, 0)):
+            found |= np.pad(jump, [side if each == axis else (0, 0) for each in (0, 1)])
+    return found
+
+
+def widened(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Also what is at most `reach` px beside a pixel of the mask, along columns and rows, bool [h, w] -> [h, w]."""
+    padded = np.pad(mask, reach)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    return windows.any(axis=(2, 3))

@@ -1,0 +1,160 @@
+"""What the tasks have in common: what they work with, the grid of what is empty, and folders that go on where they stopped."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import shutil
+import time
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+
+from nerf import processes
+from nerf.baking import bake
+from nerf.data.scene import Scene
+from nerf.export.mesh import MeshOptions
+from nerf.export.points import PointOptions
+from nerf.model_dir import Trained, write_atomically
+from nerf.paths import PathOptions
+from nerf.ray.cameras import Camera
+from nerf.ray.occupancy import Occupancy
+from nerf.rendering import Picture, Renderer
+from nerf.viewer.server import Address
+
+_log = logging.getLogger('nerf')
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskOptions:
+    """What the user may ask of the tasks; None: as the run's config says.
+
+    Attributes:
+        chunk: rays computed at a time on each device.
+        skip_empty: whether rays skip what is empty.
+        path: name of the video's camera path; None: what suits the scene's type.
+        path_options: of it.
+        show: the videos to make, each one or more of `nerf.visualise.SHOWN` joined by '+', side by side.
+        endings: of the videos' files, mp4 or gif.
+        fps: frames per second.
+        preview: only draw the path among the training cameras.
+        mesh, mesh_endings: how a mesh is made, and which files: ply, obj or glb.
+        points, write_depth: how a cloud is made, and whether the views' depths are written too.
+        viewer: where the page is served.
+    """
+
+    chunk: int | None = None
+    skip_empty: bool | None = None
+    path: str | None = None
+    path_options: PathOptions = dataclasses.field(default_factory=PathOptions)
+    show: tuple[str, ...] = ('rgb', 'depth')
+    endings: tuple[str, ...] = ('mp4',)
+    fps: int | None = None
+    preview: bool = False
+    mesh: MeshOptions = dataclasses.field(default_factory=MeshOptions)
+    mesh_endings: tuple[str, ...] = ('ply',)
+    points: PointOptions = dataclasses.field(default_factory=PointOptions)
+    write_depth: bool = False
+    viewer: Address = Address()  # noqa: RUF009, immutable
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a task works with.
+
+    Attributes:
+        trained: model, parameters, config and cameras.
+        params: of it, replicated.
+        renderer: compiled once for all tasks, when it is first used.
+        normal_renderer: the same, with normals.
+        occupancy: where the scene is empty; None if nothing is skipped.
+        scene: whose test views are rendered; without pixels where the images are gone.
+        folder: `<model_dir>/render`.
+        skip_empty: whether the renderer skips what is empty.
+        interruption: heard between blocks of rays.
+        options: what the user asked for.
+    """
+
+    trained: Trained
+    params: Any
+    renderer: Renderer
+    normal_renderer: Renderer
+    occupancy: Occupancy | None
+    scene: Scene
+    folder: Path
+    skip_empty: bool
+    interruption: processes.Interruption
+    options: TaskOptions
+
+    @property
+    def background(self) -> str:
+        """The colour behind the scene."""
+        return self.trained.config.data.background
+
+    def render(self, camera: Camera, with_normals: bool = False) -> Picture:
+        """One view; raises `processes.Interrupted` soon after the user asked to stop."""
+        renderer = self.normal_renderer if with_normals else self.renderer
+        return renderer.image(self.params, camera, self.interruption.check)
+
+
+def kept_occupancy(trained: Trained, params: Any, folder: Path, interruption: processes.Interruption) -> Occupancy:
+    """Where this checkpoint (its parameters replicated as `params`) has something: from `folder`, else baked and kept there."""
+    cameras = jax.tree.map(lambda field: field[trained.scene.indices('train')], trained.scene.cameras)
+    path, baked_from = folder / f'occupancy_{trained.step}.npz', digest(trained.params, cameras)
+    occupancy = read_occupancy(path, baked_from)
+    # All processes bake, or none: they do it together.
+    if not processes.any_of(occupancy is None):
+        return occupancy
+    began = time.monotonic()
+    occupancy = bake(trained.model, params, cameras, interruption.check)
+    share = 100 * np.mean(occupancy.cells > 0)
+    _log.info('baked what is empty in %.1f s: %.1f %% of the box around the scene is not', time.monotonic() - began, share)
+    if processes.is_first():
+        content = io.BytesIO()
+        np.savez_compressed(content, baked_from=baked_from, **vars(occupancy))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.getvalue())
+    return occupancy
+
+
+def read_occupancy(path: Path, baked_from: str) -> Occupancy | None:
+    """The grid kept in a file; None if there is none, or a damaged one, or one of other parameters or cameras."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored['baked_from']) != baked_from:
+                return None
+            return Occupancy(**{field.name: stored[field.name] for field in dataclasses.fields(Occupancy)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def fresh_folder(path: Path, settings: dict[str, Any]) -> Path:
+    """The folder of a task's files; emptied first unless they were made with the same settings."""
+    if processes.is_first():
+        record = path / 'settings.json'
+        text = json.dumps(settings, indent=2, sort_keys=True)
+        if path.exists() and not (record.exists() and record.read_text() == text):
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        write_atomically(record, text.encode())
+    processes.wait_for_all(f'folder {path.name}')
+    return path
+
+
+def digest(*trees: Any) -> str:
+    """A short name of the values in these arrays."""
+    state = hashlib.sha256()
+    for leaf in jax.tree.leaves(trees):
+        state.update(np.ascontiguousarray(leaf).tobytes())
+    return state.hexdigest()[:16]
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write a uint8 picture so that it is never seen half written."""
+    write_atomically(path, imageio.imwrite('<bytes>', picture, extension='.png'))

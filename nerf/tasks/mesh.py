@@ -1,0 +1,29 @@
+"""The task `mesh`: a trained scene's surface as triangles, in files that other programs open."""
+
+import logging
+
+from nerf import processes
+from nerf.export.files import check_mesh_path, write_mesh
+from nerf.export.mesh import extract_mesh
+from nerf.tasks.job import Job
+
+_log = logging.getLogger('nerf')
+
+
+def export_mesh(job: Job) -> None:
+    """Write the scene's surface to `mesh.ply`, `.obj` or `.glb`, as asked.
+
+    Raises:
+        UserError: an option that cannot be, a package that is missing, or no surface found.
+    """
+    paths = [job.folder / f'mesh.{ending}' for ending in job.options.mesh_endings]
+    for path in paths:
+        check_mesh_path(path)
+    _log.info('mesh: looking at the density of the scene')
+    mesh = extract_mesh(job.trained, job.params, job.options.mesh, job.interruption.check, job.occupancy)
+    _log.info('mesh of %d triangles, %d vertices', len(mesh.faces), len(mesh.vertices))
+    if processes.is_first():
+        job.folder.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            write_mesh(path, mesh)
+            _log.info('mesh: %s', path)

@@ -1,0 +1,147 @@
+"""The task `video`: along a camera path, what is seen as colour, depth, normals and more, in one or several videos."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from nerf import processes, visualise
+from nerf.console import Progress
+from nerf.errors import UserError, unknown
+from nerf.path_files import read_path_file
+from nerf.path_preview import preview
+from nerf.paths import PathOptions, make_path
+from nerf.ray.cameras import Camera
+from nerf.rendering import Picture, to_uint8
+from nerf.tasks.job import Job, digest, fresh_folder, write_png
+from nerf.video import ENDINGS, write_video
+
+_log = logging.getLogger('nerf')
+
+
+def render_video(job: Job) -> None:
+    """Render a path's frames, of which those already there are kept, and make videos of them; or only draw the path.
+
+    Raises:
+        UserError: an unknown path, kind of picture or ending.
+    """
+    options, config = job.options, job.trained.config
+    check_shown(options.show, options.endings)
+    cameras = make_path(options.path, job.scene, config.scene_type, path_options(job))
+    if options.preview:
+        draw_path(job, cameras)
+        return
+    file = options.path_options.file
+    fps = options.fps or (file and read_path_file(file).fps) or config.video.fps
+    with_normals = any(is_normal(name) for shown in options.show for name in shown.split('+'))
+    settings = {
+        'step': job.trained.step,
+        'background': job.background,
+        'path': digest(cameras),
+        'skip_empty': job.skip_empty,
+        'normals': with_normals,
+    }
+    folder = fresh_folder(job.folder / 'video', settings)
+    files = render_frames(job, cameras, folder / 'frames', with_normals)
+    if processes.is_first():
+        for shown in options.show:
+            for ending in options.endings:
+                path = folder / f'{shown}.{ending}'
+                write_video(path, frames_as(shown, files, cameras), fps)
+                _log.info('video: %s', path)
+
+
+def path_options(job: Job) -> PathOptions:
+    """What was asked of the path, with the config's number of frames where none was."""
+    asked = job.options.path_options
+    if asked.num_frames is None and not asked.file and job.options.path not in ('train', 'file'):
+        return dataclasses.replace(asked, num_frames=job.trained.config.video.num_frames)
+    return asked
+
+
+def check_shown(show: Sequence[str], endings: Sequence[str]) -> None:
+    """Refuse videos that cannot be.
+
+    Raises:
+        UserError: an unknown kind of picture or ending, with the known ones.
+    """
+    for shown in show:
+        for name in shown.split('+'):
+            if name not in visualise.SHOWN:
+                raise unknown('--show', name, visualise.SHOWN)
+    for ending in endings:
+        if ending not in ENDINGS:
+            raise unknown('--video', ending, ENDINGS)
+    if not show or not endings:
+        raise UserError('--show and --video name what to make: expected at least one of each')
+
+
+def draw_path(job: Job, cameras: Camera) -> None:
+    """A picture of the path among the training cameras, without rendering anything."""
+    if processes.is_first():
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_png(job.folder / 'path.png', preview(job.scene, cameras))
+        _log.info('path of %d frames: %s', len(cameras.width), job.folder / 'path.png')
+
+
+def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -> list[Path]:
+    """A file for each camera with all that videos may show of it; what is there already is not rendered again."""
+    if processes.is_first():
+        folder.mkdir(exist_ok=True)
+    files = [folder / f'{i:04d}.npz' for i in range(len(cameras.width))]
+    left = [i for i, file in enumerate(files) if not file.exists()]
+    if len(left) < len(files):
+        _log.info('%d of %d frames of step %d are there already', len(files) - len(left), len(files), job.trained.step)
+    processes.wait_for_all('frames left')
+    progress = Progress('video frames', len(files), len(files) - len(left), is_quiet=not processes.is_first())
+    for i in left:
+        frame = job.render(jax.tree.map(lambda field, i=i: field[i], cameras), with_normals)
+        if processes.is_first():
+            write_frame(files[i], frame)
+        progress.advance()
+    progress.close()
+    return files
+
+
+def write_frame(path: Path, frame: Picture) -> None:
+    """Keep what the videos need of one frame."""
+    kept = {name: to_uint8(frame[name]) for name in ('rgb', 'acc')}
+    kept |= {name: frame[name].astype(np.float32) for name in ('depth', 'distance', 'distance_median')}
+    if 'normal' in frame:
+        kept['normal'] = frame['normal'].astype(np.float16)
+    with path.with_suffix('.partial').open('wb') as file:
+        np.savez(file, **kept)
+    path.with_suffix('.partial').replace(path)
+
+
+def read_frame(path: Path) -> Picture:
+    """A frame that was kept, with colour and opacity in [0, 1] again."""
+    with np.load(path, allow_pickle=False) as stored:
+        frame = dict(stored)
+    return {**frame, 'rgb': frame['rgb'] / np.float32(255), 'acc': frame['acc'] / np.float32(255)}
+
+
+def is_normal(name: str) -> bool:
+    """Whether a kind of picture needs normals, which cost a gradient at every sample."""
+    return name.startswith('normal')
+
+
+def frames_as(shown: str, files: Sequence[Path], cameras: Camera) -> Iterator[np.ndarray]:
+    """The pictures of one video, uint8 [h, w, 3]; ranges of distances are those of the whole video, so that none flickers."""
+    names = shown.split('+')
+    limits = {name: video_range(files, visualise.RANGED[name]) for name in names if name in visualise.RANGED}
+    for i, file in enumerate(files):
+        frame, camera = read_frame(file), jax.tree.map(lambda field, i=i: field[i], cameras)
+        yield np.concatenate([visualise.SHOWN[name](frame, camera, limits.get(name)) for name in names], axis=1)
+
+
+def video_range(files: Sequence[Path], field: str) -> tuple[float, float]:
+    """The range of a kind of distance that is worth a colour, of all frames together."""
+    seen = []
+    for file in files:
+        frame = read_frame(file)
+        seen.append(visualise.worth_a_colour(frame[field], frame['acc']))
+    return visualise.percentile_range(np.concatenate(seen))

@@ -1,0 +1,32 @@
+"""The task `view`: look around in the scene, in a browser."""
+
+import logging
+
+from nerf.path_cameras import training
+from nerf.tasks.job import Job
+from nerf.viewer.pictures import Pictures
+from nerf.viewer.server import check, serving
+from nerf.viewer.session import Sessions
+from nerf.viewer.stage import make_stage
+from nerf.viewer.views import subject_of
+from nerf.viewer.work import serve
+
+_log = logging.getLogger('nerf')
+
+
+def view(job: Job) -> None:
+    """Serve a page with the scene until the user asks to stop.
+
+    Raises:
+        UserError: viser is not installed, or nothing can be served there.
+    """
+    config, options, trained = job.trained.config, job.options, job.trained
+    check(options.viewer)
+    cameras, chunk = training(job.scene), options.chunk or config.render_chunk
+    subject = subject_of(cameras, config.scene_type)
+    pictures = Pictures(trained.model, job.background, cameras, subject, chunk, job.occupancy)
+    stage, sessions = make_stage(trained.model, job.scene, config, str(job.folder.parent)), Sessions()
+    pictures.prepare(job.params)
+    with serving(stage, sessions, options.viewer):
+        _log.info('viewer: Ctrl-C ends it')
+        serve(sessions, pictures, job.params, job.interruption)

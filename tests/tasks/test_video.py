@@ -1,0 +1,133 @@
+import types
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+import pytest
+
+from nerf import visualise
+from nerf.data import procedural
+from nerf.errors import UserError
+from nerf.paths import PathOptions
+from nerf.tasks import video
+from nerf.tasks.job import TaskOptions
+
+FRAMES = 5
+
+
+@pytest.fixture(scope='module')
+def scene():
+    return procedural.load(16)
+
+
+class Job:
+    """A job whose pictures are known and counted: brighter, and farther, from frame to frame."""
+
+    def __init__(self, scene, folder, **options):
+        config = types.SimpleNamespace(scene_type='object', video=types.SimpleNamespace(fps=10, num_frames=FRAMES))
+        self.trained = types.SimpleNamespace(step=7, config=config)
+        self.scene, self.folder, self.background, self.skip_empty = scene, folder, 'white', True
+        self.options = TaskOptions(**options)
+        self.rendered, self.dies_after = 0, None
+
+    def render(self, camera, with_normals=False):
+        if self.rendered == self.dies_after:
+            raise KeyboardInterrupt
+        self.rendered += 1
+        x = float(camera.camera_to_world[:2, 3] @ [0.8, 0.4])
+        size = (int(camera.height), int(camera.width))
+        ramp = np.linspace(2, 4, size[1])[None].repeat(size[0], 0) + x / 10
+        picture = {'rgb': np.full((*size, 3), (x + 4) / 8), 'acc': np.ones(size)}
+        picture |= {'depth': ramp, 'distance': ramp, 'distance_median': ramp}
+        if with_normals:
+            picture['normal'] = np.broadcast_to(camera.camera_to_world[:, 2], (*size, 3))
+        return picture
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / 'video' / 'frames').iterdir())}
+
+
+def test_what_was_asked_for_is_made_in_the_size_of_the_images(scene, tmp_path):
+    job = Job(scene, tmp_path, show=('rgb', 'depth+normals_camera'), endings=('mp4', 'gif'))
+    video.render_video(job)
+    folder = tmp_path / 'video'
+    assert sorted(path.name for path in folder.glob('*.*')) == [
+        'depth+normals_camera.gif',
+        'depth+normals_camera.mp4',
+        'rgb.gif',
+        'rgb.mp4',
+        'settings.json',
+    ]
+    for ending in ('mp4', 'gif'):
+        assert imageio.imread(folder / f'rgb.{ending}').shape[:3] == (FRAMES, 16, 16)
+        assert imageio.imread(folder / f'depth+normals_camera.{ending}').shape[:3] == (FRAMES, 16, 32)
+    # A surface that faces the camera has the normal (0, 0, 1) in its axes, whichever way it stands.
+    faces = imageio.imread(folder / 'depth+normals_camera.gif')[:, 4:12, 20:28, :3].reshape(-1, 3)
+    np.testing.assert_allclose(faces, np.broadcast_to([127.5, 127.5, 255], faces.shape), atol=12)
+
+
+def test_a_stopped_video_goes_on_and_ends_with_the_same_frames(scene, tmp_path):
+    whole = Job(scene, tmp_path / 'whole')
+    video.render_video(whole)
+    assert whole.rendered == FRAMES
+    first = Job(scene, tmp_path / 'parts')
+    first.dies_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        video.render_video(first)
+    assert not list((tmp_path / 'parts' / 'video').glob('*.mp4'))
+    second = Job(scene, tmp_path / 'parts')
+    video.render_video(second)
+    assert second.rendered == FRAMES - 3
+    assert contents(tmp_path / 'parts') == contents(tmp_path / 'whole')
+    other = Job(scene, tmp_path / 'parts', path_options=PathOptions(elevation=10.0))
+    video.render_video(other)
+    assert other.rendered == FRAMES
+
+
+def test_one_range_of_depths_for_the_whole_video(scene, tmp_path):
+    video.render_video(Job(scene, tmp_path))
+    files = sorted((tmp_path / 'video' / 'frames').iterdir())
+    low, high = video.video_range(files, 'depth')
+    depths = np.stack([video.read_frame(file)['depth'] for file in files])
+    np.testing.assert_allclose((low, high), np.percentile(depths, [1, 99]), rtol=1e-6)
+    # The same depth has the same colour in all frames.
+    pictures = list(video.frames_as('depth', files, jax.tree.map(lambda field: field[:FRAMES], scene.cameras)))
+    nearest = np.stack(
+        [picture.sum(-1)[8, np.argmin(np.abs(depth[8] - 3))] for picture, depth in zip(pictures, depths, strict=True)]
+    )
+    assert np.ptp(nearest) < 60
+
+
+def test_the_preview_renders_nothing(scene, tmp_path):
+    job = Job(scene, tmp_path, preview=True)
+    video.render_video(job)
+    assert job.rendered == 0
+    assert imageio.imread(tmp_path / 'path.png').shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'show': ('rgb', 'deth')}, "unknown --show 'deth': expected one of acc, depth"),
+        ({'endings': ('avi',)}, "unknown --video 'avi': expected one of gif, mp4"),
+        ({'show': ()}, '--show and --video name what to make'),
+        ({'path': 'elipse'}, "unknown path 'elipse': expected one of ellipse"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_rendered(scene, tmp_path, options, message):
+    job = Job(scene, tmp_path, **options)
+    with pytest.raises(UserError, match=message):
+        video.render_video(job)
+    assert job.rendered == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_kind_of_picture_is_a_picture(scene, tmp_path):
+    job = Job(scene, tmp_path)
+    camera = scene.camera(0)
+    frame = job.render(camera, with_normals=True)
+    for name, show in visualise.SHOWN.items():
+        picture = show(frame, camera, (2.0, 5.0) if name in visualise.RANGED else None)
+        assert picture.shape == (16, 16, 3), name
+        assert picture.dtype == np.uint8, name
