@@ -13,6 +13,9 @@ _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to train: config
 _DATA_DIR = flags.DEFINE_string('data_dir', None, "The scene's folder, or the one above it; none: the built-in scene.")
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where the run is kept; by default logs/<config>_<scene>.')
 _PROFILE = flags.DEFINE_bool('profile', False, "Trace a few steps for TensorBoard's profiler.")
+_VIEWER = flags.DEFINE_bool('viewer', False, 'Show the scene in a browser while it is learned.')
+_HOST = flags.DEFINE_string('host', '127.0.0.1', 'viewer: address of this machine; unless given, it alone can look.')
+_PORT = flags.DEFINE_integer('port', 8080, 'viewer: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Join the processes of a cluster that JAX recognises.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where there is no such cluster.')
 _NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many processes train together.')
@@ -27,13 +30,15 @@ def main(argv: list[str]) -> None:
     set_up_logging()
     commands.keep_compiled()
     from nerf import processes, running  # JAX starts here, after the flags are known to be right
+    from nerf.viewer.server import Address
 
     processes.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if not processes.is_first():
         set_up_logging(is_quiet=True)
     name = os.path.splitext(os.path.basename(config_flags.get_config_filename(flags.FLAGS['config'])))[0]
     model_dir = _MODEL_DIR.value or os.path.join('logs', '_'.join(filter(None, [name, _CONFIG.value.scene])))
-    running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value)
+    viewer = Address(_HOST.value, _PORT.value) if _VIEWER.value else None
+    running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
 
 
 if __name__ == '__main__':

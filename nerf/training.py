@@ -28,6 +28,7 @@ from nerf.models import make_model
 from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
 from nerf.rendering import Renderer
+from nerf.stopwatch import Stopwatch
 from nerf.train_step import Metrics, TrainState, init_state, learning_rate, make_optimizer, make_train_step
 
 Hook = Callable[[int, TrainState], None]
@@ -156,21 +157,22 @@ def train(
     if int(state.step) >= config.num_steps:
         _log.info('training is complete at step %d', int(state.step))
         return state
+    writer = metric_writers.create_default_writer(model_dir, just_logging=not processes.is_first())
     if int(state.step):
         _log.info('going on from the checkpoint of step %d', int(state.step))
-
-    writer = metric_writers.create_default_writer(model_dir, just_logging=not processes.is_first())
-    if int(state.step) == 0:
+    else:
         describe(writer, config, state.params)
     step_function = make_train_step(
         model, optimizer, config.losses, config.data.background, config.num_steps, config.seed, config.remat_rays
     )
     renderer = Renderer(model, config.data.background, config.render_chunk)
     watch = Watch(blank_mse(scene, config.data.background))
+    stopwatch = Stopwatch(model_dir, int(state.step))
 
     def save(step: int, state: TrainState) -> None:
         due = step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
         if due and processes.is_first():
+            stopwatch.note(step)
             checkpoints.save(lifting.unreplicate(state))
 
     def validate(step: int, state: TrainState) -> None:
@@ -189,6 +191,7 @@ def train(
     finally:
         writer.flush()
     if processes.is_first():
+        stopwatch.note(int(state.step))
         checkpoints.save(state)
     return state
 

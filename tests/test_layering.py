@@ -34,15 +34,25 @@ ROWS = {
     'ray': Row('nerf.ray nerf.ray.*', packages='jax flax numpy'),
     'lifting': Row('nerf.lifting', packages='jax flax numpy'),
     # 2. core
-    'fields': Row('nerf.fields', GROUND, 'jax flax optax numpy'),
+    'fields': Row('nerf.fields nerf.fields_360', GROUND, 'jax flax optax numpy'),
     'models': Row('nerf.models nerf.models.*', f'{GROUND} fields', 'jax flax optax numpy'),
-    'steps': Row('nerf.train_step nerf.rendering nerf.baking', f'{GROUND} fields models', 'jax flax optax numpy'),
+    'steps': Row('nerf.train_step nerf.rendering nerf.normals nerf.baking', f'{GROUND} fields models', 'jax flax optax numpy'),
     # 3. beside it: scenes
     'data': Row(
         'nerf.data nerf.data.scene nerf.data.poses nerf.data.images nerf.data.blender nerf.data.tiny_nerf nerf.data.formats'
-        ' nerf.data.procedural nerf.data.shapes nerf.data.still_life nerf.data.options nerf.data.batches',
+        ' nerf.data.procedural nerf.data.shapes nerf.data.still_life nerf.data.options nerf.data.batches nerf.data.multiscale'
+        ' nerf.data.multiscale_loader'
+        ' nerf.data.json_files nerf.data.transforms nerf.data.transforms_cameras nerf.data.colmap'
+        ' nerf.data.colmap_model nerf.data.colmap_cameras nerf.data.colmap_binary nerf.data.colmap_text'
+        ' nerf.data.photos nerf.data.placement nerf.data.llff nerf.data.deepvoxels',
         GROUND,
         'jax flax numpy imageio PIL',
+    ),
+    'capture': Row('nerf.data.capture nerf.data.capture_images', f'{GROUND} data', 'numpy imageio PIL pycolmap'),
+    'inspection': Row(
+        'nerf.data.inspect nerf.data.scene_report nerf.data.scene_checks nerf.data.scene_measures nerf.data.scene_picture',
+        f'{GROUND} data',
+        'jax numpy matplotlib',
     ),
     # 4. with TensorFlow and CLU
     'stored': Row('nerf.data.builders nerf.data.pipeline nerf.data.quiet_tensorflow nerf.checkpoints', f'{CORE} data'),
@@ -54,17 +64,22 @@ ROWS = {
     ),
     'configs': Row('configs configs.*', f'{CORE} data settings', 'ml_collections'),
     'benchmark': Row('nerf.benchmark nerf.benchmark.*', f'{CORE} data settings', 'jax flax optax numpy absl ml_collections'),
-    'tools': Row('nerf.paths nerf.visualise nerf.video nerf.processes', f'{STORED} settings'),
+    'tools': Row(
+        'nerf.paths nerf.orbits nerf.keyframes nerf.path_cameras nerf.path_files nerf.path_preview nerf.visualise nerf.video'
+        ' nerf.processes',
+        f'{STORED} inspection settings',
+    ),
     'programs': Row(
-        'nerf.training nerf.export nerf.export.* nerf.viewer nerf.tables nerf.model_dir nerf.tasks nerf.running',
-        f'{STORED} settings tools',
+        'nerf.training nerf.stopwatch nerf.export nerf.export.* nerf.viewer nerf.viewer.* nerf.tables nerf.tables.*'
+        ' nerf.model_dir nerf.tasks nerf.tasks.* nerf.running',
+        f'{STORED} inspection settings tools',
     ),
     # 6. commands
     'commands': Row('main render', f'{STORED} settings tools programs'),
     # The package itself: nothing when imported, `nerf.load` when called.
     'package': Row('nerf', 'programs'),
 }
-WITHOUT_TENSORFLOW = [*CORE.split(), 'data', 'settings', 'configs', 'benchmark']
+WITHOUT_TENSORFLOW = [*CORE.split(), 'data', 'capture', 'inspection', 'settings', 'configs', 'benchmark']
 HEAVY = ('tensorflow', 'tensorflow_datasets', 'clu')
 # The lift, and the code written for batches by hand that the benchmark measures it against.
 MAY_SAY_VMAP = ('nerf.lifting', 'nerf.benchmark.hand_batched')

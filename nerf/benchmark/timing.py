@@ -1,7 +1,7 @@
 """Timing that survives a noisy machine: interleaved pairs, medians, quartiles; and counting what is computed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -22,6 +22,12 @@ def median_seconds(call: Call, times: int) -> float:
     """The median of several calls, after one that may compile."""
     seconds(call)
     return float(np.median([seconds(call) for _ in range(times)]))
+
+
+def medians_of_rounds(calls: Mapping[str, Call], times: int) -> dict[str, float]:
+    """The median of each of several calls, taken in turns, so that what slows the machine down slows all of them."""
+    rounds = [[seconds(call) for call in calls.values()] for _ in range(times + 1)]
+    return dict(zip(calls, np.median(rounds[1:], axis=0).tolist(), strict=True))
 
 
 def ratio_quartiles(one: Call, other: Call, pairs: int) -> tuple[float, float, float]:

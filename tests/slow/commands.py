@@ -12,9 +12,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 def start(model_dir, *flags, devices=1):
     """main.py with configs/tiny.py in its own process."""
+    return start_python('main.py', '--config=configs/tiny.py', f'--model_dir={model_dir}', *flags, devices=devices)
+
+
+def start_python(*args, devices=1):
+    """Python in its own process."""
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     environment['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={devices}'
-    command = [sys.executable, 'main.py', '--config=configs/tiny.py', f'--model_dir={model_dir}', *flags]
+    command = [sys.executable, *args]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

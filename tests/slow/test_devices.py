@@ -1,10 +1,11 @@
 """The number of devices and processes does not change a run."""
 
+import json
 import socket
 
 import numpy as np
 import pytest
-from commands import finish, loss_curve, start
+from commands import finish, loss_curve, start, start_python
 
 from nerf.model_dir import load
 
@@ -25,6 +26,42 @@ def test_devices_agree(one_device, tmp_path, devices):
     assert len(expected) == 50
     np.testing.assert_allclose([found[step] for step in expected], list(expected.values()), rtol=1e-4)
     assert load(str(tmp_path)).step == 50  # here, on one device
+
+
+UNEVEN = """
+import json, sys, jax, numpy as np, optax
+from configs import tiny
+from nerf import lifting, train_step
+from nerf.config import resolve
+from nerf.data import procedural
+from nerf.models import make_model
+from nerf.ray.structs import Pixel
+
+config = resolve(tiny.get_config())
+model = make_model(config.model_name, config.model)
+optimizer = train_step.make_optimizer(config.optimizer, 100)
+cameras = procedural.views(16)[2]
+rng = np.random.default_rng(0)
+pixels = Pixel(
+    camera=rng.integers(0, 60, 64).astype(np.int32),
+    xy=rng.uniform(0, 16, (64, 2)).astype(np.float32),
+    rgba=np.repeat(rng.integers(0, 255, (4, 1, 4)), 16, 1).reshape(64, 4).astype(np.uint8),
+    weight=np.repeat(np.float32([1, 4, 16, 64]), 16),  # each of four devices has its own
+)
+state = train_step.init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
+step = lifting.over_devices(train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
+state, metrics = step(lifting.replicate(state), lifting.shard(pixels), lifting.replicate(cameras))
+loss, weight = (float(part.sum()) for part in metrics['loss'])
+gradient = jax.tree.leaves(optax.tree.get(lifting.unreplicate(state).opt_state, 'mu'))
+print(json.dumps({'weight': weight, 'loss': loss / weight, 'gradient': np.concatenate([g.ravel() for g in gradient]).tolist()}))
+"""
+
+
+def test_uneven_weights_are_those_of_the_whole_batch():
+    one, four = (json.loads(finish(start_python('-c', UNEVEN, devices=devices))[0]) for devices in (1, 4))
+    assert one['weight'] == four['weight'] == 16 * (1 + 4 + 16 + 64)
+    assert four['loss'] == pytest.approx(one['loss'], rel=1e-5)
+    np.testing.assert_allclose(four['gradient'], one['gradient'], rtol=1e-3, atol=1e-6 * np.abs(one['gradient']).max())
 
 
 def test_two_processes_agree(one_device, tmp_path):

@@ -1,0 +1,1 @@
+"""A trained scene for other programs: meshes, clouds of points, maps of depth."""

@@ -1,0 +1,137 @@
+"""Meshes, clouds and maps of depth as files that other programs open, each written whole or not at all."""
+
+import io
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+
+from nerf.errors import UserError
+from nerf.export.mesh import Mesh
+from nerf.export.points import PointCloud
+from nerf.model_dir import write_atomically
+from nerf.ray.maths import srgb_to_linear
+
+MESH_ENDINGS = ('.ply', '.obj', '.glb')
+# glTF's y axis points up, ours are z: (x, y, z) -> (x, z, -y).
+UPRIGHT = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+# Light is in the colours already; programs that do not know so are told that the surface is dull.
+UNLIT = {
+    'pbrMetallicRoughness': {'metallicFactor': 0.0, 'roughnessFactor': 1.0},
+    'extensions': {'KHR_materials_unlit': {}},
+}
+STEPS = 1000  # of a 16-bit depth map per world unit
+FARTHEST = 65535
+
+
+def check_mesh_path(path: Path) -> None:
+    """Refuse a file that no mesh can be written to, before any work is done.
+
+    Raises:
+        UserError: an ending of no known format, or trimesh is not installed.
+    """
+    if path.suffix not in MESH_ENDINGS:
+        raise UserError(f'{path}: cannot write a mesh as {path.suffix!r}, expected {", ".join(MESH_ENDINGS)}')
+    import_trimesh()
+
+
+def import_trimesh() -> ModuleType:
+    """The package that knows files of meshes.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import trimesh  # needed for meshes alone
+    except ImportError:
+        raise UserError("trimesh is not installed, which writes meshes: pip install 'nerf-one-ray[mesh]'") from None
+    return trimesh
+
+
+def write_mesh(path: Path, mesh: Mesh) -> None:
+    """Write a mesh as its path ends: .ply, .obj or .glb.
+
+    As glTF wants it, colours in a .glb are linear and the scene is turned to have its y axis up, by a node: its vertices are
+    the same.
+
+    Raises:
+        UserError: an unknown ending, trimesh is not installed, or the file cannot be written.
+    """
+    check_mesh_path(path)
+    trimesh = import_trimesh()
+    colours = linear(mesh.colours) if path.suffix == '.glb' else mesh.colours
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_normals=mesh.normals, vertex_colors=colours, process=False)
+    if path.suffix == '.ply':
+        content = solid.export(file_type='ply', vertex_normal=True)
+    elif path.suffix == '.obj':
+        content = solid.export(file_type='obj', include_normals=True, header=None).encode()
+    else:
+        scene = trimesh.Scene()
+        scene.add_geometry(solid, transform=UPRIGHT)
+        content = scene.export(file_type='glb', include_normals=True, tree_postprocessor=make_unlit)
+    write(path, content)
+
+
+def linear(colours: np.ndarray) -> np.ndarray:
+    """Colours [n, 3], sRGB, uint8, as linear ones, uint8."""
+    table = np.asarray(jax.jit(srgb_to_linear)(np.arange(256, dtype=np.float32) / 255))
+    return np.rint(255 * table).astype(np.uint8)[colours]
+
+
+def make_unlit(tree: dict[str, Any]) -> None:
+    """Give all meshes of a glTF file one material, which is shown in the mesh's own colours without any light."""
+    tree['materials'] = [UNLIT]
+    tree['extensionsUsed'] = ['KHR_materials_unlit']
+    for mesh in tree['meshes']:
+        for primitive in mesh['primitives']:
+            primitive['material'] = 0
+
+
+def write_points(path: Path, cloud: PointCloud) -> None:
+    """Write a cloud as a binary PLY with normals and colours.
+
+    Raises:
+        UserError: another ending than .ply, or the file cannot be written.
+    """
+    if path.suffix != '.ply':
+        raise UserError(f'{path}: cannot write points as {path.suffix!r}, expected .ply')
+    names = [(name, 'float', '<f4') for name in ('x', 'y', 'z', 'nx', 'ny', 'nz')]
+    names += [(name, 'uchar', 'u1') for name in ('red', 'green', 'blue')]
+    rows = np.zeros(len(cloud.points), [(name, kind) for name, _, kind in names])
+    columns = np.concatenate([cloud.points, cloud.normals, cloud.colours], axis=1)
+    for (name, _, _), column in zip(names, columns.T, strict=True):
+        rows[name] = column
+    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(rows)}']
+    header += [f'property {kind} {name}' for name, kind, _ in names] + ['end_header', '']
+    write(path, '\n'.join(header).encode() + rows.tobytes())
+
+
+def write_depth(path: Path, depth: np.ndarray) -> None:
+    """Write a map of depths [h, w], world, as `path`.npy, float32, and as `path`.png, 16 bit: thousandths of a unit.
+
+    In the picture what is farther than 65.535 is there, and 0 is what has no depth (is not finite).
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    content = io.BytesIO()
+    np.save(content, depth.astype(np.float32), allow_pickle=False)
+    write(path.with_name(f'{path.name}.npy'), content.getvalue())
+    steps = np.rint(np.clip(np.where(np.isfinite(depth), depth, 0) * STEPS, 0, FARTHEST)).astype(np.uint16)
+    write(path.with_name(f'{path.name}.png'), imageio.imwrite('<bytes>', steps, extension='.png'))
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole, in a folder that is made if need be.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be written ({error.strerror}); choose another place') from error

@@ -1,0 +1,213 @@
+"""A trained scene as triangles: where its density passes a level, coloured as seen from outside.
+
+The level need not be known: see `nerf.export.level`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from nerf.baking import bake
+from nerf.errors import UserError
+from nerf.export.grid import corners, default_box, density_grid, without_hollows
+from nerf.export.level import find_level
+from nerf.export.queries import Queries
+from nerf.model_dir import Trained
+from nerf.ray.cameras import Camera
+from nerf.ray.occupancy import Occupancy
+from nerf.rendering import to_uint8
+
+LEAST, MOST = 8, 512  # cells along the longest edge
+HALVINGS = 4  # of an edge of the grid, to find the surface on it
+MOST_CAMERAS = 64  # that are asked how they see a vertex
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshOptions:
+    """How a mesh is made.
+
+    Attributes:
+        resolution: cells along the longest edge of the box.
+        level: density of the surface, 1 / world; None: found by rays of the training views.
+        bounds: x, y, z of the box's lower corner and of its upper one, in the space of the rays (the world, or NDC); None:
+            around what the training views see, and in an unbounded scene 1 to all sides of what they look at.
+        smallest: pieces that have a smaller share than this of the largest one's volume are left out.
+    """
+
+    resolution: int = 192
+    level: float | None = None
+    bounds: tuple[float, ...] | None = None
+    smallest: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """Triangles in the world.
+
+    Attributes:
+        vertices: [n, 3], float32, world.
+        faces: numbers of vertices, [m, 3], int32, anticlockwise seen from outside.
+        colours: sRGB, [n, 3], uint8.
+        normals: outward, unit, [n, 3], float32.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colours: np.ndarray
+    normals: np.ndarray
+
+
+def extract_mesh(
+    trained: Trained,
+    params: Any,
+    options: MeshOptions,
+    between: Callable[[], None] = lambda: None,
+    occupancy: Occupancy | None = None,
+) -> Mesh:
+    """The surface of a trained scene, closed: where it leaves the box, a wall closes it.
+
+    Density d is looked at on a grid of cubes; marching cubes finds which edges of the grid the surface d = level crosses, and
+    more looks along these edges find where.
+
+    Args:
+        trained: the scene.
+        params: its parameters, replicated.
+        options: see there.
+        between: called now and then.
+        occupancy: where the scene may have something, if that is known already (see `nerf.baking.bake`).
+
+    Raises:
+        UserError: an option that cannot be, a level that nothing reaches, or scikit-image is not installed.
+    """
+    check(options)
+    measure = import_measure()
+    cameras = jax.tree.map(lambda field: field[trained.scene.indices('train')], trained.scene.cameras)
+    queries = Queries(trained.model, params, between)
+    is_unbounded = getattr(trained.model, 'contract', False)
+    if is_unbounded:
+        occupancy = None  # what is far is not in it
+    elif occupancy is None:
+        occupancy = bake(trained.model, params, cameras, between)
+    box = default_box(measure, cameras, occupancy) if options.bounds is None else corners(options.bounds)
+    width = float((box[1] - box[0]).max() / options.resolution)
+    level = find_level(queries, cameras, box, width) if options.level is None else options.level
+    density = density_grid(queries, box, width, occupancy)
+    if density.max() <= level:
+        raise UserError(
+            f'--level={level:g}: no surface found, the densities in the box go from {density.min():g} to {density.max():g}; '
+            'choose a level between them, or train longer'
+        )
+    stand = cameras.camera_to_world[:, :, 3] if cameras.ndc is None else np.zeros((0, 3))
+    is_solid = without_hollows(measure, density > level, (stand - box[0]) / width + 1)
+    # Even in the logarithm of density, along which fields are smooth, and between 0 and 1; the surface is at 1/2.
+    field = np.where(is_solid & (density <= level), np.float32(1), density / (density + np.float32(level)))
+    # In these axes it is `ascent` that turns faces outwards from what is solid.
+    vertices, faces, *_ = measure.marching_cubes(field, 0.5, gradient_direction='ascent')
+    vertices = refined(vertices, is_solid, lambda cells: queries.density(box[0] + (cells - 1) * width, width) > level)
+    vertices, faces = large_pieces(vertices, faces, options.smallest)
+    return finished(queries, cameras, box[0] + (vertices - 1) * width, faces, width)
+
+
+def check(options: MeshOptions) -> None:
+    """Refuse options that cannot be.
+
+    Raises:
+        UserError: with what was found and expected.
+    """
+    if not LEAST <= options.resolution <= MOST:
+        raise UserError(f'--resolution={options.resolution}: expected {LEAST} to {MOST} cells along the longest edge')
+    if options.level is not None and not 0 < options.level < np.inf:
+        raise UserError(f'--level={options.level:g}: expected a density above 0; leave it out to have it found')
+    if not 0 <= options.smallest <= 1:
+        raise UserError(f'--smallest={options.smallest:g}: expected a share of the largest piece, 0 to 1')
+    if options.bounds is not None:
+        corners(options.bounds)
+
+
+def import_measure() -> ModuleType:
+    """The module that knows marching cubes.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        from skimage import measure  # needed for meshes alone
+    except ImportError:
+        raise UserError("scikit-image is not installed, which makes meshes: pip install 'nerf-one-ray[mesh]'") from None
+    return measure
+
+
+def refined(vertices: np.ndarray, is_solid: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Vertices [n, 3], in cells, moved along the edges of the grid on which they lie to where the scene begins to be solid.
+
+    What lies between the corners of a cell can be much thinner than it; so whether a point is solid is asked, and each
+    answer halves the part of the edge on which the surface may be. A vertex within a cell stays.
+    """
+    one, other = np.floor(vertices), np.ceil(vertices)
+    on_edge = ((one != other).sum(axis=1) == 1)[:, None]
+    begins_solid = is_solid[tuple(one.astype(int).T)][:, None]
+    solid, empty = np.where(begins_solid, one, other), np.where(begins_solid, other, one)
+    for _ in range(HALVINGS):
+        middle = (solid + empty) / 2
+        found = ask(middle)[:, None]
+        solid, empty = np.where(found, middle, solid), np.where(found, empty, middle)
+    return np.where(on_edge, (solid + empty) / 2, vertices)
+
+
+def large_pieces(vertices: np.ndarray, faces: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [n, 3] and faces [m, 3] without the pieces whose volume is too small a share of the largest one's."""
+    edges = np.concatenate([faces[:, :2], faces[:, 1:]])
+    graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(len(vertices),) * 2)
+    count, piece = connected_components(graph, directed=False)
+    a, b, c = (vertices[faces[:, i]] - vertices.mean(0) for i in range(3))
+    volumes = np.abs(np.bincount(piece[faces[:, 0]], np.sum(a * np.cross(b, c), axis=1), count))
+    is_kept = (volumes >= smallest * volumes.max())[piece]
+    return vertices[is_kept], (np.cumsum(is_kept) - 1)[faces[is_kept[faces[:, 0]]]]
+
+
+def finished(queries: Queries, cameras: Camera, vertices: np.ndarray, faces: np.ndarray, width: float) -> Mesh:
+    """The mesh of a surface in the space of the rays: in the world, with normals, and coloured from outside."""
+    towards = -vertex_normals(vertices, faces)
+    in_world = vertices
+    if cameras.ndc is not None:
+        in_world, faces = from_ndc(vertices, cameras.ndc[0]), faces[:, ::-1]  # z' grows into the distance: a mirror
+    normals = vertex_normals(in_world, faces)
+    viewdirs = most_frontal(in_world, normals, np.asarray(cameras.camera_to_world[:, :, 3], np.float64))
+    colours = to_uint8(queries.colour(vertices, towards, viewdirs, width))
+    return Mesh(in_world.astype(np.float32), np.ascontiguousarray(faces, np.int32), colours, normals.astype(np.float32))
+
+
+def most_frontal(points: np.ndarray, normals: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """The unit direction [n, 3] in which each point of a surface is looked at most nearly against its normal.
+
+    Of cameras at `positions` [k, 3], and of not too many of them. A model knows colours only in directions in which it was
+    looked at; a normal may be none of these.
+    """
+    best, found = np.full(len(points), -np.inf), -normals
+    for position in positions[:: -(-len(positions) // MOST_CAMERAS)]:
+        viewdir = points - position
+        viewdir /= np.maximum(np.linalg.norm(viewdir, axis=1, keepdims=True), 1e-30)
+        facing = -(viewdir * normals).sum(1)
+        better = facing > best
+        best, found = np.where(better, facing, best), np.where(better[:, None], viewdir, found)
+    return found
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals [n, 3] of vertices: the mean of their faces', by area; zero where all of these have none."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    of_faces = np.repeat(np.cross(b - a, c - a), 3, axis=0)
+    normals = np.stack([np.bincount(faces.ravel(), of_faces[:, i], len(vertices)) for i in range(3)], axis=1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+
+
+def from_ndc(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The world points of points [n, 3] in NDC of this scale [2]: z = 2 / (z' - 1), x = -x' z / s_x (`nerf.ray.ndc`)."""
+    z = 2 / (points[:, 2:] - 1)
+    return np.concatenate([-points[:, :2] * z / scale, z], axis=1)

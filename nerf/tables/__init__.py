@@ -1,0 +1,1 @@
+"""Many runs in one table beside the papers' numbers: `python -m nerf.tables logs/*`."""

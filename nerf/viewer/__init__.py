@@ -1,0 +1,1 @@
+"""A trained scene, or one that is being learned, in a browser."""

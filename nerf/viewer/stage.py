@@ -1,0 +1,94 @@
+"""What all browsers see of a scene besides pictures: its cameras and photos, and what can be asked of its model."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from flax import linen as nn
+
+from nerf.data.scene import Scene
+from nerf.evaluation import over_background
+from nerf.path_cameras import training
+from nerf.ray.cameras import Camera
+from nerf.viewer.pictures import Pass, passes
+from nerf.viewer.views import Beginning, View, beginning
+
+MOST_MARKS = 200
+THUMBNAIL = 64  # px
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """A training camera as it is drawn into the scene; its photo, uint8 [h, w, 3], where there is one."""
+
+    name: str
+    view: View
+    photo: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What all browsers have in common.
+
+    Attributes:
+        title: of the page.
+        cameras: the training cameras, stacked.
+        beginning: where to look from first.
+        marks: training cameras to draw, evenly chosen where there are many.
+        mark_scale: how large, world.
+        passes: of the model.
+        path_file: where a path of keyframes is written.
+        num_frames, fps: of that path.
+    """
+
+    title: str
+    cameras: Camera
+    beginning: Beginning
+    marks: Sequence[Mark]
+    mark_scale: float
+    passes: Sequence[Pass]
+    path_file: Path
+    num_frames: int
+    fps: int
+
+
+def make_stage(model: nn.Module, scene: Scene, config: object, model_dir: str) -> Stage:
+    """What browsers need to know of a scene and the model trained on it in `model_dir`, by its resolved config."""
+    start = beginning(scene, config.scene_type)
+    return Stage(
+        title=f'{config.model_name}: {config.scene or Path(model_dir).name}',
+        cameras=training(scene),
+        beginning=start,
+        marks=make_marks(scene, config.data.background),
+        mark_scale=mark_scale(scene, start.reach),
+        passes=passes(model),
+        path_file=Path(model_dir) / 'path.json',
+        num_frames=config.video.num_frames,
+        fps=config.video.fps,
+    )
+
+
+def make_marks(scene: Scene, background: str) -> list[Mark]:
+    """The training cameras, or an even choice of 200 of them, with small photos where the images are there."""
+    chosen = scene.indices('train')
+    if len(chosen) > MOST_MARKS:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_MARKS).round().astype(int)]
+    marks = []
+    for i in map(int, chosen):
+        camera = scene.camera(i)
+        width, height = int(camera.width), int(camera.height)
+        fov = 2 * np.arctan(0.5 * height / float(camera.camera_to_pixel[1, 1]))
+        view = View(np.asarray(camera.camera_to_world, np.float64), float(fov), width / height)
+        every = max(1, width // THUMBNAIL)
+        photo = over_background(scene.image(i)[::every, ::every], background) if len(scene.pixels) else None
+        marks.append(Mark(scene.stem(i), view, photo))
+    return marks
+
+
+def mark_scale(scene: Scene, reach: float) -> float:
+    """How large to draw training cameras, world: little enough that most do not touch, and none hides what they look at."""
+    positions = training(scene).camera_to_world[:, :, 3].astype(np.float64)
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1) + np.where(np.eye(len(positions)), np.inf, 0)
+    nearest = float(np.median(apart.min(1))) if len(positions) > 1 else np.inf
+    return min(max(0.15 * nearest, 0.005 * reach), 0.03 * reach)

@@ -1,0 +1,158 @@
+"""Where a browser looks from, as this project's cameras, and where it should begin."""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nerf.data.poses import up_direction
+from nerf.data.scene import Scene
+from nerf.errors import UserError
+from nerf.keyframes import quaternions, rotations, smooth_path
+from nerf.orbits import focus_depth, looked_at
+from nerf.path_cameras import check_sees_ahead, frame_size, lenses_at, pinholes, training
+from nerf.paths import PathOptions, make_path
+from nerf.ray.cameras import Camera
+
+# The browser's cameras (viser) are OpenCV's: x right, y down, they look along +z. Ours: x right, y up, along -z.
+TURN = np.diag([1.0, -1.0, -1.0])
+FLATTEST, WIDEST = 0.2, 5.0  # width / height of a window
+CLOSEST = 0.05  # of the training cameras' near, for a camera among the things that they stand around
+WIDEST_VIEW = math.radians(160)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Where a browser looks from.
+
+    Attributes:
+        pose: camera_to_world, [3, 4].
+        fov: from top to bottom, radians.
+        aspect: width / height of its window.
+    """
+
+    pose: np.ndarray
+    fov: float
+    aspect: float
+
+    @property
+    def lens(self) -> tuple[float, float]:
+        """All but the pose."""
+        return self.fov, self.aspect
+
+
+def from_browser(wxyz: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """camera_to_world [3, 4] of a browser's camera: unit quaternion (w, x, y, z) [4] and position [3], world."""
+    rotation = rotations(np.roll(np.asarray(wxyz, np.float64), -1)[None])[0]
+    return np.concatenate([rotation @ TURN, np.asarray(position, np.float64)[:, None]], axis=1)
+
+
+def to_browser(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse: quaternion (w, x, y, z) [4] and position [3] of camera_to_world [3, 4]."""
+    pose = np.asarray(pose, np.float64)
+    return np.roll(quaternions((pose[:, :3] @ TURN)[None])[0], 1), pose[:, 3]
+
+
+def view_of(camera: Any, aspect: float | None = None) -> View:
+    """The view of one of viser's camera handles; `aspect` None: that of its window."""
+    return View(from_browser(camera.wxyz, camera.position), float(camera.fov), float(aspect or camera.aspect))
+
+
+def shape_of(num_pixels: int, aspect: float) -> tuple[int, int]:
+    """Width and height, px, of about this shape and `num_pixels`, by less than a row fewer."""
+    width = min(num_pixels, max(1, round(math.sqrt(num_pixels * min(max(aspect, FLATTEST), WIDEST)))))
+    return width, num_pixels // width
+
+
+class Subject(NamedTuple):
+    """What the training cameras stand around, [3], world, and how far from it they are on average."""
+
+    centre: np.ndarray
+    distance: float
+
+
+def subject_of(cameras: Camera, scene_type: str) -> Subject | None:
+    """That of a scene that is a thing in the middle of nothing; others have none."""
+    centre = looked_at(cameras) if scene_type == 'object' else None
+    if centre is None:
+        return None
+    return Subject(centre, float(np.linalg.norm(cameras.camera_to_world[:, :, 3] - centre, axis=1).mean()))
+
+
+def camera_of(view: View, size: tuple[int, int], cameras: Camera, subject: Subject | None = None) -> Camera:
+    """The camera that shows all of a browser's window in `size` (width, height) px.
+
+    Its pixels are only about square, as rounding has it; near, far and NDC are those of the stacked training `cameras`, but
+    the range moves with the distance to a `subject`, which would else vanish from afar and be cut open from nearby.
+    """
+    stacked = pinholes(cameras, view.pose[None], lens_of(view, size)[None], size)
+    camera = jax.tree.map(lambda field: field[0], stacked)
+    if subject is None:
+        return camera
+    farther = np.linalg.norm(view.pose[:, 3] - subject.centre) - subject.distance
+    near = max(camera.near + farther, CLOSEST * camera.near)
+    return camera.replace(near=np.float32(near), far=np.float32(camera.far + max(farther, 0.0)))
+
+
+def lens_of(view: View, size: tuple[int, int]) -> np.ndarray:
+    """f_x, f_y, c_x, c_y, [4], px, of a view shown in `size` (width, height) px."""
+    slope = math.tan(min(view.fov, WIDEST_VIEW) / 2)
+    width, height = size
+    return np.array([0.5 * width / (slope * view.aspect), 0.5 * height / slope, width / 2, height / 2])
+
+
+def why_not(camera: Camera) -> str | None:
+    """Why a camera shows nothing sensible, if so: a forward-facing scene is only known before its cameras."""
+    try:
+        check_sees_ahead(jax.tree.map(lambda field: np.asarray(field)[None], camera))
+    except UserError:
+        return 'This scene was seen from the front only: turn back to look along -z, or narrow the field of view.'
+    return None
+
+
+def path_through(views: list[View], cameras: Camera, num_frames: int) -> Camera:
+    """A smooth way through views, as stacked pinholes of the size of the training pictures.
+
+    Raises:
+        UserError: fewer than two views, or of a forward-facing scene one that does not look ahead.
+    """
+    if len(views) < 2:
+        raise UserError(f'{len(views)} keyframes found, expected at least two: add keyframes from different views')
+    size = frame_size(cameras)
+    lenses = np.stack([lens_of(dataclasses.replace(view, aspect=size[0] / size[1]), size) for view in views])
+    path = pinholes(cameras, *smooth_path(np.stack([view.pose for view in views]), lenses, num_frames), size)
+    check_sees_ahead(path)
+    return path
+
+
+class Beginning(NamedTuple):
+    """What a browser sees first.
+
+    Attributes:
+        view: where it looks from.
+        target: what it turns around, [3], world.
+        up: of those who held the cameras, unit [3].
+        reach: how far it is from the view to the target, world.
+    """
+
+    view: View
+    target: np.ndarray
+    up: np.ndarray
+    reach: float
+
+
+def beginning(scene: Scene, scene_type: str) -> Beginning:
+    """The first frame of the path that suits the scene, turning around what the training cameras look at."""
+    cameras = training(scene)
+    first = jax.tree.map(lambda field: field[0], make_path(None, scene, scene_type, PathOptions(num_frames=8)))
+    pose = np.asarray(first.camera_to_world, np.float64)
+    focus = looked_at(cameras)
+    reach = focus_depth(cameras) if focus is None else float((pose[:, 3] - focus) @ pose[:, 2])
+    reach = reach if reach > 1e-3 else focus_depth(cameras)
+    size = frame_size(cameras)
+    focal = float(np.median(lenses_at(cameras, size)[:, 1]))
+    view = View(pose, 2 * math.atan(0.5 * size[1] / focal), size[0] / size[1])
+    up = up_direction(np.asarray(cameras.camera_to_world, np.float64))
+    return Beginning(view, pose[:, 3] - reach * pose[:, 2], up, reach)

@@ -1,0 +1,82 @@
+"""A scene in the browser while it is learned: a hook of the training loop, which renders between two steps.
+
+Not in a thread of its own: a step gives its parameters away to the next one, and two threads that both use all devices may
+wait for each other for ever.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from nerf.data.scene import Scene
+from nerf.errors import UserError
+from nerf.path_cameras import training
+from nerf.train_step import TrainState
+from nerf.viewer.pictures import Pictures
+from nerf.viewer.server import Address, check, serving
+from nerf.viewer.session import Sessions
+from nerf.viewer.stage import make_stage
+from nerf.viewer.views import subject_of
+from nerf.viewer.work import work
+
+SHARE = 0.25  # of the time of training that pictures may take which nobody asked for
+
+
+def check_watching(address: Address | None) -> None:
+    """Refuse to show a training that cannot be shown; `address` None: it is not to be.
+
+    Raises:
+        UserError: several processes train, viser is not installed, or nothing can be served there.
+    """
+    if address is None:
+        return
+    if jax.process_count() > 1:
+        raise UserError(f'--viewer: {jax.process_count()} processes train, expected one; leave it out')
+    check(address)
+
+
+@contextlib.contextmanager
+def watching(
+    address: Address | None, model: nn.Module, scene: Scene, config: Any, model_dir: str
+) -> Iterator[list[Callable[[int, TrainState], None]]]:
+    """Serve the page inside the block; what the training loop has to call after each step. `address` None: nothing.
+
+    Raises:
+        UserError: as `check_watching`.
+    """
+    if address is None:
+        yield []
+        return
+    sessions = Sessions()
+    cameras = training(scene)
+    pictures = Pictures(model, config.data.background, cameras, subject_of(cameras, config.scene_type), config.render_chunk)
+    with serving(make_stage(model, scene, config, model_dir), sessions, address):
+        yield [Watcher(sessions, pictures)]
+
+
+class Watcher:
+    """Called after each step; does nothing while nobody looks."""
+
+    def __init__(self, sessions: Sessions, pictures: Pictures) -> None:
+        """Nothing was shown yet."""
+        self._sessions, self._pictures = sessions, pictures
+        self._pause_until = 0.0
+
+    def __call__(self, step: int, state: TrainState) -> None:
+        """Answer who moved; or else show what was learned since, where that takes no more than its share of the time."""
+        if not len(self._sessions):
+            return
+        if time.monotonic() > self._pause_until:
+            self._sessions.change_all()
+        elif not self._sessions.is_anyone_waiting():
+            return
+        jax.block_until_ready(state.step)  # else the picture would seem to take as long as the steps before it
+        began = time.monotonic()
+        for _ in range(len(self._sessions)):
+            work(self._sessions, self._pictures, state.params, only_answers=True)
+        ended = time.monotonic()
+        self._pause_until = ended + (ended - began) * (1 - SHARE) / SHARE

@@ -1,0 +1,66 @@
+"""The one thread that renders: takes what browsers wait for, and puts pictures on their pages."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nerf import processes
+from nerf.viewer.pictures import Pictures, to_show
+from nerf.viewer.session import Errand, Moved, Sessions, or_moved
+from nerf.viewer.views import why_not
+
+PATIENCE = 0.2  # s between two looks at whether the user asked to stop
+
+
+def serve(sessions: Sessions, pictures: Pictures, params: Any, interruption: processes.Interruption) -> None:
+    """Render what browsers wait for until the user asks to stop; `params` are replicated, and `pictures` prepared."""
+    while not interruption.is_requested():
+        try:
+            work(sessions, pictures, params, interruption.check, PATIENCE)
+        except processes.Interrupted:
+            return
+
+
+def work(
+    sessions: Sessions,
+    pictures: Pictures,
+    params: Any,
+    check: Callable[[], None] = lambda: None,
+    timeout: float = 0.0,
+    only_answers: bool = False,
+) -> bool:
+    """Do the next errand; whether there was one within `timeout` seconds. `check` is called between blocks of rays."""
+    errand = sessions.next_errand(timeout, only_answers)
+    if errand is None:
+        return False
+    with contextlib.suppress(Moved):
+        answer(sessions, pictures, params, errand, check)
+    return True
+
+
+def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: Errand, check: Callable[[], None]) -> None:
+    """Make one picture and show it.
+
+    Raises:
+        Moved: it was a refinement, and someone wants to see something else.
+    """
+    view, settings, page = errand.view, errand.settings, errand.session.page
+    if not pictures.is_ready(settings):
+        page.say('compiling, once ...')
+        pictures.prepare(params, settings)
+    size = errand.size or pictures.answer_size(settings)
+    camera = pictures.camera(view, size)
+    reason = why_not(camera)
+    if reason is not None:
+        page.show(np.full((1, 1, 3), 128, np.uint8), None)
+        page.say(reason)
+        sessions.done(errand, None)
+        return
+    began = time.monotonic()
+    picture = pictures.render(params, view, settings, size, or_moved(sessions, errand, check))
+    page.show(to_show(picture, camera, settings.shown), np.where(picture['acc'] > 0.5, picture['depth'], np.inf))
+    page.say(f'{int(camera.width)} x {int(camera.height)} px in {time.monotonic() - began:.2f} s')
+    sessions.done(errand, size)

@@ -1,0 +1,233 @@
+import socket
+import sys
+import types
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import tiny
+from nerf.config import resolve
+from nerf.data import procedural
+from nerf.data.scene import Scene
+from nerf.errors import UserError
+from nerf.models import make_model
+from nerf.path_files import read_path_file
+from nerf.viewer import server
+from nerf.viewer import stage as stages
+from nerf.viewer.panel import Panel
+from nerf.viewer.server import Address, check, serving
+from nerf.viewer.session import Sessions
+from nerf.viewer.views import from_browser, to_browser
+
+pytest.importorskip('viser')
+ANY = Address(port=0)
+
+
+@pytest.fixture
+def stage(tmp_path):
+    config = resolve(tiny.get_config())
+    names, split, cameras = procedural.views(16)
+    pixels = np.zeros((len(names) * 256, 4), np.uint8)
+    pixels[:256, :3] = np.arange(256)[:, None]
+    pixels[..., 3] = 255
+    model = make_model('instant', {'num_proposal': 4, 'num_samples': 4})
+    return stages.make_stage(model, Scene(names, split, pixels, cameras), config, str(tmp_path))
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+    """What the viewer says."""
+    monkeypatch.setattr(server._log, 'propagate', True)
+    caplog.set_level('INFO', logger='nerf')
+    return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+def test_the_page_is_served_to_this_machine_alone(stage, said, capsys):
+    with serving(stage, Sessions(), ANY) as served:
+        port = served.get_port()
+        with urllib.request.urlopen(f'http://127.0.0.1:{port}') as answer:
+            assert answer.status == 200
+            assert b'viser' in answer.read().lower()
+        assert served.get_host() == '127.0.0.1'
+        assert served.request_share_url() is None  # viser's own would make the page public
+        np.testing.assert_allclose(served.initial_camera.position, stage.beginning.view.pose[:, 3])
+        np.testing.assert_allclose(served.initial_camera.look_at, 0, atol=0.2)
+    assert said() == [('INFO', f'viewer: open http://localhost:{port} in a browser')]
+    assert capsys.readouterr().out == ''
+    with pytest.raises(OSError, match='refused'):
+        urllib.request.urlopen(f'http://127.0.0.1:{port}')
+
+
+def test_other_machines_are_let_in_with_a_warning(stage, said):
+    with serving(stage, Sessions(), Address('0.0.0.0', 0)):
+        assert said()[1][0] == 'WARNING'
+        assert said()[1][1].startswith('--host=0.0.0.0: whoever reaches this machine can look')
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.socket() as other:
+        other.bind(('127.0.0.1', 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=rf'^--port={port}: nothing can be served there .* choose another --port$'):
+            check(Address(port=port))
+    check(Address(port=port))
+    with pytest.raises(UserError, match=r'^--host=no.such.host.invalid: is no address of this machine'):
+        check(Address('no.such.host.invalid', port))
+
+
+def test_without_viser_there_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'viser', None)
+    with pytest.raises(UserError, match=r"pip install -e '\.\[viewer\]'"):
+        check(ANY)
+
+
+class Control:
+    """A control of a page: has what it was made with, and calls back when it is used."""
+
+    def __init__(self, *args, initial_value=None, **more):
+        self.value = args[-1] if initial_value is None else initial_value
+        self.options, self.min, self.max = (*args, ())[1], 0, 180
+        self.callbacks, self.content, self.visible = [], '', more.get('visible', True)
+        self.more, self.is_gone = more, False
+        self.on_update = self.on_click = self.callbacks.append
+
+    def use(self, value=None):
+        self.value = self.value if value is None else value
+        for callback in self.callbacks:
+            callback(None)
+
+    def remove(self):
+        self.is_gone = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class Client:
+    """What a panel needs of viser's client, without a browser."""
+
+    def __init__(self):
+        self.controls, self.marks, self.pictures = {}, {}, []
+        self.gui = self.scene = self
+        wxyz, position = to_browser(np.array([[1.0, 0, 0, 0], [0, 0, -1, -9], [0, 1, 0, 0]]))
+        self.camera = types.SimpleNamespace(wxyz=wxyz, position=position, fov=0.8, aspect=1.5, moved=[])
+        self.camera.on_update = self.camera.moved.append
+
+    def __getattr__(self, name):
+        if not name.startswith('add_'):
+            raise AttributeError(name)
+
+        def add(label, *args, **more):
+            return self.controls.setdefault(label, Control(label, *args, **more))
+
+        return add
+
+    def add_camera_frustum(self, name, *args, **more):
+        return self.marks.setdefault(name, Control(name, *args, **more))
+
+    def set_background_image(self, picture, *_, depth, **__):
+        self.pictures.append((picture, depth))
+
+    def flush(self):
+        pass
+
+    def atomic(self):
+        return Control('')
+
+
+@pytest.fixture
+def page(stage):
+    client, sessions = Client(), Sessions()
+    return client, sessions, Panel(client, stage, sessions)
+
+
+def test_a_page_asks_for_what_its_controls_say(page):
+    client, sessions, _ = page
+    errand = sessions.next_errand(0)
+    np.testing.assert_allclose(errand.view.pose, from_browser(client.camera.wxyz, client.camera.position))
+    assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, ('rgb', -1, 512**2))
+    client.camera.moved[0](None)
+    assert sessions.next_errand(0) is None  # it has not moved
+    client.controls['Show'].use('normals')
+    client.controls['Resolution'].use('256')
+    assert sessions.next_errand(0).settings == ('normals', -1, 256**2)
+    client.camera.position = np.array([0.0, -9.0, 1.0])
+    client.camera.moved[0](None)
+    assert sessions.next_errand(0).view.pose[2, 3] == 1
+    client.controls['Field of view'].use(90)
+    assert client.camera.fov == pytest.approx(np.pi / 2)
+
+
+def test_a_pass_without_colours_is_not_shown_in_colour(page):
+    client, sessions, _ = page
+    client.controls['Show'].use('acc')
+    client.controls['Pass'].use('proposal')
+    assert 'colour' not in client.controls['Show'].options
+    assert sessions.next_errand(0).settings[:2] == ('acc', -2)
+    client.controls['Pass'].use('fine')
+    assert client.controls['Show'].options[0] == 'colour'
+
+
+def test_training_cameras_are_drawn_and_lead_to_where_they_are(page, stage):
+    client, sessions, panel = page
+    assert len(client.marks) == 60
+    mark, drawn = stage.marks[7], client.marks[f'/cameras/{stage.marks[7].name}']
+    np.testing.assert_allclose(from_browser(drawn.more['wxyz'], drawn.more['position']), mark.view.pose, atol=1e-6)
+    first = client.marks[f'/cameras/{stage.marks[0].name}']
+    assert first.more['image'].shape == (16, 16, 3)
+    assert np.ptp(first.more['image']) > 0  # its photo
+    assert drawn.visible
+    drawn.use()
+    np.testing.assert_allclose(client.camera.position, mark.view.pose[:, 3])
+    np.testing.assert_allclose(client.camera.look_at, [0, 0, 0], atol=0.3)
+    np.testing.assert_allclose(client.camera.up_direction, mark.view.pose[:, 1])
+    client.camera.moved[0](None)
+    assert not drawn.visible  # it would hide everything
+    assert first.visible
+    panel.show('picture', 'depth')
+    client.controls['Training cameras'].use(False)
+    assert not first.visible
+    panel.show('picture', 'depth')
+    assert client.pictures == [('picture', 'depth'), ('picture', None)]
+    assert 0 < stage.mark_scale < 0.2
+    panel.close()
+    assert len(sessions) == 0
+
+
+def test_a_path_of_keyframes_is_saved(page, stage):
+    client, _, _ = page
+    client.controls['Save path'].use()
+    assert client.controls[''].content.startswith('0 keyframes found, expected at least two')
+    client.controls['Add keyframe'].use()
+    client.controls['Clear'].use()
+    assert client.marks['/keyframes/1'].is_gone
+    for x in (0.0, 1.0, 2.0):
+        client.camera.position = np.array([x, -9.0, 0.0])
+        client.controls['Add keyframe'].use()
+    assert client.controls[''].content == '3 keyframes'
+    client.controls['Save path'].use()
+    path = Path(stage.path_file)
+    assert f'--task=video --path=file --path_file={path}`' in client.controls[''].content
+    found = read_path_file(str(path))
+    assert (found.size, found.fps, len(found.poses)) == ((16, 16), 30, stage.num_frames)
+    np.testing.assert_allclose(found.poses[0], from_browser(client.camera.wxyz, [0, -9, 0]), atol=1e-5)
+    np.testing.assert_allclose(found.poses[-1, :, 3], [2, -9, 0], atol=1e-5)
+
+
+def test_marks_are_chosen_evenly_and_do_not_touch(stage, monkeypatch):
+    monkeypatch.setattr(stages, 'MOST_MARKS', 7)
+    names, split, cameras = procedural.views(16)
+    scene = Scene(names, split, np.zeros((0, 4), np.uint8), cameras)
+    marks = stages.make_marks(scene, 'white')
+    train = scene.indices('train')
+    assert [mark.name for mark in marks] == [scene.stem(train[i]) for i in (0, 10, 20, 30, 39, 49, 59)]
+    assert marks[0].photo is None
+    positions = cameras.camera_to_world[train][:, :, 3]
+    apart = np.linalg.norm(positions[:, None] - positions, axis=-1) + 9 * np.eye(60)
+    assert stages.mark_scale(scene, 4.0) == pytest.approx(min(0.15 * np.median(apart.min(1)), 0.12), rel=1e-5)
