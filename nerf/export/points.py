@@ -76,8 +76,8 @@ def points_of_view(camera: Camera, picture: Picture) -> np.ndarray:
     height, width = picture['acc'].shape
     rows, columns = np.divmod(np.arange(height * width), width)
     xy = np.stack([columns, rows], axis=1).astype(np.float32) + 0.5
-    # Distances are the world's also where rays are not.
-    viewdirs = np.asarray(_viewdirs(camera.replace(ndc=None), xy), np.float64).reshape(height, width, 3)
+    # These and the distances are the world's also where rays are cast into NDC.
+    viewdirs = np.asarray(_viewdirs(camera, xy), np.float64).reshape(height, width, 3)
     position = np.asarray(camera.camera_to_world, np.float64)[:, 3]
     points = position + picture['distance_median'][..., None] * viewdirs
     solid = picture['acc'] > MIN_ACC

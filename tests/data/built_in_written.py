@@ -11,7 +11,6 @@ from written import on_white, write_deepvoxels, write_llff
 from written_photos import write_colmap, write_images, write_transforms
 
 from nerf.data import multiscale, procedural
-from nerf.data.colmap_cameras import CAMERA_MODELS, COEFFICIENTS, FISHEYE_COEFFICIENTS
 from nerf.data.images import premultiply
 from nerf.data.scene import Scene, make_scene
 from nerf.ray.cameras import Camera
@@ -21,6 +20,19 @@ SIZE = np.array([32, 24])
 KEPT = [3, 20, 41, 61, 66]  # of the built-in scene's views: three for training, one each for validation and test
 WHITE, BLACK = 255, 0
 OPAQUE = {'tiny_nerf': BLACK, 'llff': WHITE, 'deepvoxels': WHITE, 'deepvoxels, middle': WHITE}
+# In the order of COLMAP's documentation, and of OpenCV's.
+PARAMETERS = {
+    'PINHOLE': 'fx fy cx cy',
+    'SIMPLE_RADIAL': 'f cx cy k1',
+    'RADIAL': 'f cx cy k1 k2',
+    'OPENCV': 'fx fy cx cy k1 k2 p1 p2',
+    'FULL_OPENCV': 'fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6',
+    'SIMPLE_FISHEYE': 'f cx cy',
+    'SIMPLE_RADIAL_FISHEYE': 'f cx cy k1',
+    'OPENCV_FISHEYE': 'fx fy cx cy k1 k2 k3 k4',
+}
+COEFFICIENTS = ('k1', 'k2', 'p1', 'p2', 'k3', 'k4', 'k5', 'k6')
+FISHEYE_COEFFICIENTS = ('k1', 'k2', 'k3', 'k4')
 # What a reconstruction might have made of the built-in scene's world: any similarity.
 TURNED, SCALED, MOVED = Rotation.from_rotvec([0.7, -1.1, 0.4]).as_matrix(), 0.37, np.array([3.0, -2.0, 5.0])
 
@@ -135,7 +147,7 @@ def lenses_of(cameras, model):
 def parameters(camera, model):
     k = np.asarray(camera.camera_to_pixel, np.float64)
     values = {'f': k[0, 0], 'fx': k[0, 0], 'fy': k[1, 1], 'cx': k[0, 2], 'cy': k[1, 2], **coefficients_of(camera)}
-    return [float(values[name]) for name in CAMERA_MODELS[model]]
+    return [float(values[name]) for name in PARAMETERS[model].split()]
 
 
 def coefficients_of(camera):

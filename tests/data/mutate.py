@@ -44,7 +44,7 @@ from nerf.errors import UserError
 SECONDS = 20  # for one scene; usual are 0.05
 MEMORY = 2**31
 LONGEST = 800  # characters of a sentence
-LENS = (-0.1, 0.02, 0.003, -0.002)
+LENS = {'k1': -0.1, 'k2': 0.02, 'p1': 0.003, 'p2': -0.002}
 SPLIT = ('train', 'train', 'train', 'val', 'test')
 
 
@@ -66,8 +66,8 @@ class Case:
 def _truth(square=False, bent=False, front=False):
     """A scene whose images are noise."""
     size = (32, 32) if square else (32, 24)
-    lens = np.pad(LENS, (0, 4)) if bent else None
-    cameras = cameras_of((40.0, 40.0 if square or front else 38.0 if bent else 40.0), np.array(size) / 2, size, lens=lens)
+    lens = np.pad(list(LENS.values()), (0, 4)) if bent else None
+    cameras = cameras_of((40.0, 38.0 if bent else 40.0), np.array(size) / 2, size, lens=lens)
     if front:
         pose = np.tile(cameras.camera_to_world[1], (5, 1, 1))
         pose[:, :, 3] += np.random.default_rng(2).normal(0, 0.2, (5, 3))
@@ -85,29 +85,24 @@ def _write_split_transforms(folder):
     (folder / 'transforms.json').unlink()
 
 
+def _write_multiscale(folder):
+    write_multiscale(folder, _truth())
+    shutil.rmtree(folder / 'blender')
+    shutil.copytree(folder / 'multiscale', folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / 'multiscale')
+
+
 FORMATS = {
     'blender': lambda folder: write_blender(folder, _truth()),
     'tiny_nerf': lambda folder: write_tiny_nerf(folder, _truth()),
-    'multiscale_blender': lambda folder: _write_multiscale(folder),
-    'transforms': lambda folder: write_transforms_scene(folder, _truth(bent=True), camera_model='OPENCV', **_said()),
+    'multiscale_blender': _write_multiscale,
+    'transforms': lambda folder: write_transforms_scene(folder, _truth(bent=True), camera_model='OPENCV', **LENS),
     'transforms, split': _write_split_transforms,
     'deepvoxels': lambda folder: write_deepvoxels(folder, _truth(square=True).scene, lens_size=(64, 48)),
     'colmap': lambda folder: write_colmap_scene(folder, _truth(bent=True), model='OPENCV'),
     'colmap, text': lambda folder: write_colmap_scene(folder, _truth(bent=True), '.txt', 'OPENCV'),
     'llff': lambda folder: write_llff(folder, _truth(front=True).scene),
 }
-
-
-def _said():
-    return dict(zip(('k1', 'k2', 'p1', 'p2'), LENS, strict=True))
-
-
-def _write_multiscale(folder):
-    write_multiscale(folder, _truth())
-    shutil.rmtree(folder / 'blender')
-    for path in list((folder / 'multiscale').iterdir()):
-        path.rename(folder / path.name)
-    (folder / 'multiscale').rmdir()
 
 
 def cases(format: str, numbers: range, work: Path) -> Iterator[Case]:

@@ -96,3 +96,8 @@ def test_hollows_are_filled_unless_a_camera_stands_in_them():
     outside = np.array([[1.0, 1, 1], [-5, 12, 12], [12, 12, 40]])
     np.testing.assert_array_equal(without_hollows(measure, room, outside), from_middle < 9)
     np.testing.assert_array_equal(without_hollows(measure, room, np.array([[12.2, 11.9, 13.0]])), room)
+
+
+def test_a_thin_leaning_wall_holds_tight():
+    x = np.abs(np.stack(np.meshgrid(*[np.arange(17) - 8] * 3, indexing='ij'), -1)).sum(-1)
+    np.testing.assert_array_equal(without_hollows(measure, x == 6, np.zeros((0, 3))), x <= 6)
