@@ -65,13 +65,14 @@ def empty_pixel(background: str, camera: Camera, xy: Array, with_normal: bool = 
 
 def _arriving(level: Level, ray: Ray, camera: Camera, background: str) -> dict[str, Array]:
     rendering = composite(level, ray, backdrop(background, None))
-    distance = world_distance(camera, ray, rendering.distance)
+    median = world_distance(camera, ray, rendering.distance_median)
     return {
         'rgb': rendering.rgb,
         'acc': rendering.acc,
-        'distance': distance,
-        'distance_median': world_distance(camera, ray, rendering.distance_median),
-        'depth': distance_to_depth(camera, ray.viewdir, distance),
+        'distance': world_distance(camera, ray, rendering.distance),
+        'distance_median': median,
+        # Not of the mean, which one floater far away draws after it.
+        'depth': distance_to_depth(camera, ray.viewdir, median),
     }
 
 

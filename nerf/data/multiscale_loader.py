@@ -74,7 +74,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     for i, entry in enumerate(entries):
         check_camera(f'{entry.name} in {os.path.join(folder, FILE)}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
     names, split = [entry.name for entry in entries], [entry.split for entry in entries]
-    weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
+    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `make_scene`
+        weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
     try:
         return make_scene(names, split, images, cameras, weights)
     except UserError as error:

@@ -132,7 +132,8 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
     if any(photo.is_fisheye or (photo.distortion is not None and np.any(photo.distortion)) for photo in photos):
         coefficients = [np.zeros(8) if photo.distortion is None else photo.distortion for photo in photos]
         is_fisheye = np.array([photo.is_fisheye for photo in photos], np.int32)
-        cameras = cameras.replace(lens=Lens(np.array(coefficients, np.float32), is_fisheye))
+        with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
+            cameras = cameras.replace(lens=Lens(np.array(coefficients, np.float32), is_fisheye))
     for i, photo in enumerate(photos):
         check_camera(f'{photo.name} in {where}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
     return cameras
