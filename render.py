@@ -7,7 +7,7 @@ from nerf.console import set_up_logging
 from nerf.errors import UserError
 
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'The folder of a training run.')
-_TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, view.')
+_TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, view, geometry.')
 _STEP = flags.DEFINE_integer('step', None, 'Which checkpoint; by default the newest.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'Another copy of the data, perhaps with other test views.')
 _CHUNK = flags.DEFINE_integer('chunk', None, 'Rays computed at a time on each device; by default what fits.', lower_bound=1)

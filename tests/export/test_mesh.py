@@ -114,6 +114,8 @@ def test_a_torus_keeps_its_hole():
     assert solid(mesh).euler_number == 0
     assert solid(mesh).volume == pytest.approx(2 * np.pi**2 * 0.6 * 0.2**2, rel=0.02)
     assert solid(mesh).area == pytest.approx(4 * np.pi**2 * 0.6 * 0.2, rel=0.02)
+    # Its inner side is seen from within the hole, not through the opposite side.
+    assert np.abs(mesh.colours - 255 * (0.5 + 0.5 * mesh.vertices)).max() < 6
 
 
 def test_small_pieces_are_left_out():
