@@ -12,7 +12,7 @@ from nerf.ray import compositing
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.occupancy import Occupancy
 from nerf.ray.structs import Level
-from nerf.rendering import RAYS_PER_BLOCK, Renderer, empty_pixel, evaluations, render_pixel, to_uint8
+from nerf.rendering import RAYS_PER_BLOCK, SHARE, Renderer, empty_pixel, evaluations, render_pixel, to_uint8
 from nerf.train_step import init_state, make_optimizer
 
 
@@ -142,8 +142,9 @@ def test_evaluations_are_counted_and_become_fewer():
     meets = (every.image(params, view)['acc'] > 0).sum()
     fewer.image(params, view)
     assert every.evaluations == every.evaluations_of_all == fewer.evaluations_of_all == 36 * 32 * 512
-    assert meets * 320 <= fewer.evaluations < 0.5 * every.evaluations
-    assert fewer.evaluations % (16 * 320) == 0
+    samples = round(SHARE * 512)
+    assert meets * samples <= fewer.evaluations < 0.5 * every.evaluations
+    assert fewer.evaluations % (16 * samples) == 0
 
 
 def test_an_empty_scene_never_reaches_the_network(monkeypatch):
