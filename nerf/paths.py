@@ -89,7 +89,9 @@ def follow(cameras: Camera, num_frames: int | None = None) -> Camera:
     order = tour(poses)
     poses, lenses = poses[order], lenses[order]
     if num_frames is not None:
-        poses, lenses = smooth_path(poses, lenses, num_frames, smoothing=SMOOTHING)
+        # Fewer frames than cameras are not smoothed over many: places and views would be averaged apart from each other.
+        smoothing = SMOOTHING * min(1.0, num_frames / len(poses))
+        poses, lenses = smooth_path(poses, lenses, num_frames, smoothing=smoothing)
     return pinholes(cameras, poses, lenses, size)
 
 
