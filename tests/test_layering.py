@@ -40,6 +40,7 @@ ROWS = {
     # 3. beside it: scenes
     'data': Row(
         'nerf.data nerf.data.scene nerf.data.poses nerf.data.images nerf.data.blender nerf.data.tiny_nerf nerf.data.formats'
+        ' nerf.data.folders'
         ' nerf.data.procedural nerf.data.shapes nerf.data.still_life nerf.data.options nerf.data.batches nerf.data.multiscale'
         ' nerf.data.multiscale_loader'
         ' nerf.data.json_files nerf.data.transforms nerf.data.transforms_cameras nerf.data.colmap'

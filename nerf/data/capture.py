@@ -4,7 +4,6 @@ python -m nerf.data.capture PHOTOS_OR_VIDEO --out=DIR [--max_size=1600] [--frame
 """
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from nerf.data.capture_images import camera_groups, copy_frames, copy_photos
+from nerf.data.folders import written_at_once
 from nerf.errors import UserError, exit_with_sentence
 
 FEWEST = 4  # images
@@ -36,27 +36,20 @@ def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> s
     Raises:
         UserError: the stage that failed, and what to do; `out` exists and is not an empty folder, or cannot be written.
     """
-    target = Path(out).absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise UserError(f'--out={out}: exists and is not an empty folder; choose another, or remove it first')
     pycolmap = import_pycolmap()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as temporary:
-            scene = Path(temporary, 'scene')
-            images, sparse = scene / 'images', scene / 'sparse' / '0'
-            images.mkdir(parents=True)
+    with written_at_once(out) as scene:
+        images, sparse = scene / 'images', scene / 'sparse' / '0'
+        try:
+            images.mkdir()
             sparse.mkdir(parents=True)
             is_video = Path(source).is_file()
             names = gather(source, images, max_size, frames)
             pairs = pairs_of(names, is_sequence=is_video or len(names) > MOST_PAIRED)
-            said = reconstruct(pycolmap, images, names, pairs, Path(temporary), sparse)
-            if target.exists():
-                target.rmdir()
-            scene.rename(target)
-    except OSError as error:
-        raise UserError(f'{error.filename or out}: cannot be read or written ({error.strerror}); check your rights') from error
-    return said
+            return reconstruct(pycolmap, images, names, pairs, scene.parent, sparse)
+        except OSError as error:
+            raise UserError(
+                f'{error.filename or out}: cannot be read or written ({error.strerror}); check your rights'
+            ) from error
 
 
 def import_pycolmap() -> ModuleType:

@@ -12,14 +12,12 @@ off: the values of the published data, whose silhouettes have a dark seam.
 """
 
 import argparse
-import contextlib
 import itertools
 import json
 import math
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from nerf.data import blender
+from nerf.data.folders import written_at_once
 from nerf.data.images import read_image, shrink
 from nerf.data.multiscale_loader import FILE
 from nerf.data.options import DataOptions
@@ -49,7 +48,7 @@ def convert(blender_dir: str, out: str, is_paper: bool = False) -> int:
     """
     scenes = find_scenes(blender_dir)
     frames = {name: blender.read_frames(folder, DataOptions()) for name, folder in scenes.items()}
-    with _written_at_once(out) as folder:
+    with written_at_once(out) as folder:
         for name, each in frames.items():
             _write_scene(folder / name, name or os.path.basename(os.path.abspath(blender_dir)), each, is_paper)
     return SCALES * sum(map(len, frames.values()))
@@ -138,25 +137,6 @@ def _camera(frame: blender.Frame, width: int, height: int) -> dict[str, Any]:
         'near': blender.NEAR,
         'far': blender.FAR,
     }
-
-
-@contextlib.contextmanager
-def _written_at_once(out: str) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` if all goes well and else disappears."""
-    target = Path(out).absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise UserError(f'--out={out}: exists and is not an empty folder; choose another, or remove it first')
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as temporary:
-            folder = Path(temporary, 'scene')
-            folder.mkdir()
-            yield folder
-            if target.exists():
-                target.rmdir()
-            folder.rename(target)
-    except OSError as error:
-        raise UserError(f'--out={out}: cannot be written ({error.strerror}); choose a folder you may write to') from error
 
 
 @exit_with_sentence

@@ -6,7 +6,6 @@ python -m nerf.data.procedural --out=DIR [--width=100]
 import argparse
 import json
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nerf.data.folders import written_at_once
 from nerf.data.images import premultiply
 from nerf.data.scene import SPLITS, Scene, make_scene, stack_cameras
 from nerf.data.still_life import Surface, trace
@@ -150,22 +150,11 @@ def write(out: str, width: int = 100) -> None:
     Raises:
         UserError: if `out` exists and is not an empty folder, cannot be written to, or `width` is too small.
     """
-    target = Path(out).absolute()
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise UserError(f'--out={out}: exists and is not an empty folder; choose another, or remove it first')
-    _, split, cameras = views(width)
-    images = straight_images(cameras)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as temporary:
-            folder = Path(temporary, 'scene')
-            for each in SPLITS:
-                _write_split(folder, each, [image for image, of in zip(images, split, strict=True) if of == each])
-            if target.exists():
-                target.rmdir()
-            folder.rename(target)
-    except OSError as error:
-        raise UserError(f'--out={out}: cannot be written ({error.strerror}); choose a folder you may write to') from error
+    with written_at_once(out) as folder:
+        _, split, cameras = views(width)
+        images = straight_images(cameras)
+        for each in SPLITS:
+            _write_split(folder, each, [image for image, of in zip(images, split, strict=True) if of == each])
 
 
 def _write_split(folder: Path, split: str, images: list[np.ndarray]) -> None:
