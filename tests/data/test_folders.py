@@ -6,9 +6,14 @@ from nerf.errors import UserError
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     out = tmp_path / 'new' / 'scene'
-    with pytest.raises(KeyError), written_at_once(str(out)) as folder:
-        (folder / 'half').write_text('a')
-        raise KeyError
+
+    def fail_half_way():
+        with written_at_once(str(out)) as folder:
+            (folder / 'half').write_text('a')
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
     assert list((tmp_path / 'new').iterdir()) == []
     with written_at_once(str(out)) as folder:
         (folder / 'whole').write_text('a')
