@@ -5,9 +5,9 @@ import os
 from absl import flags
 from ml_collections import config_flags
 
-from nerf import commands
-from nerf.console import set_up_logging
 from nerf.errors import UserError
+from nerf.host import flags as commands
+from nerf.host.console import set_up_logging
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to train: configs/NAME.py or configs/NAME.py:SCENE.')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, "The scene's folder, or the one above it; none: the built-in scene.")
@@ -29,7 +29,8 @@ def main(argv: list[str]) -> None:
         raise UserError('--config is missing: expected a file such as configs/quickstart.py')
     set_up_logging()
     commands.keep_compiled()
-    from nerf import processes, running  # JAX starts here, after the flags are known to be right
+    from nerf import run as running
+    from nerf.host import processes  # JAX starts here, after the flags are known to be right
     from nerf.viewer.server import Address
 
     processes.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -2,9 +2,9 @@
 
 from absl import flags
 
-from nerf import commands
-from nerf.console import set_up_logging
 from nerf.errors import UserError
+from nerf.host import flags as commands
+from nerf.host.console import set_up_logging
 
 _MODEL_DIR = flags.DEFINE_string('model_dir', None, 'The folder of a training run.')
 _TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, view, geometry.')
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
         raise UserError('--model_dir is missing: expected the folder of a training run')
     set_up_logging()
     commands.keep_compiled()
-    from nerf import running  # JAX starts here, after the flags are known to be right
+    from nerf import run as running  # JAX starts here, after the flags are known to be right
     from nerf.export.mesh import MeshOptions
     from nerf.export.points import PointOptions
     from nerf.paths import PathOptions

@@ -6,7 +6,7 @@ Start reading in `nerf/ray` (the maths of one ray), go on with `nerf/fields.py`,
 
 
 def load(model_dir: str, step: int | None = None):
-    """Model, parameters, config and cameras of a trained scene: see `nerf.model_dir.load`."""
-    from nerf.model_dir import load as load_run  # imports TensorFlow: only where it is asked for
+    """Model, parameters, config and cameras of a trained scene: see `nerf.train.run_folder.load`."""
+    from nerf.train.run_folder import load as load_run  # imports TensorFlow: only where it is asked for
 
     return load_run(model_dir, step)

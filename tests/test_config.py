@@ -8,7 +8,7 @@ from configs import default, mipnerf360, tiny
 from nerf.config import SCENE_TYPES, check_same_training, resolve
 from nerf.errors import UserError
 from nerf.models import MODELS, make_model
-from nerf.train_step import check_losses
+from nerf.train.step import check_losses
 
 NAMES = sorted(path.stem for path in Path(configs.__file__).parent.glob('*.py') if path.stem not in ('__init__', 'default'))
 

@@ -12,7 +12,8 @@ from flax import linen as nn
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from nerf import lifting
-from nerf.fields import Dense
+from nerf.fields.layers import Dense
+from nerf.flat import flat_add, flat_dot
 from nerf.models import make_model
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +73,7 @@ def test_flat_dot_and_its_gradients_are_those_of_the_dot_product_however_it_is_l
         modes = (product, jax.grad(function, (0, 1)), jax.jacfwd(function, (0, 1)))
         return jax.jit(lambda *args: (*(mode(*args) for mode in modes), jax.jvp(function, args, tangents)))(*args)
 
-    assert_close(derivatives(lifting.flat_dot), derivatives(jnp.dot))
+    assert_close(derivatives(flat_dot), derivatives(jnp.dot))
 
 
 @pytest.mark.parametrize('how', ['one', 'rays of samples', 'both'])
@@ -83,7 +84,7 @@ def test_second_derivatives(how):
         twice = jax.grad(lambda *args: sum(jnp.sum(g**2) for g in slope(*args)), (0, 1))
         return jax.jit(lambda *args: (jax.hessian(function, (0, 1))(*args), twice(*args)))(*args)
 
-    assert_close(derivatives(lifting.flat_dot), derivatives(jnp.dot), atol=1e-3)
+    assert_close(derivatives(flat_dot), derivatives(jnp.dot), atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -103,17 +104,17 @@ def test_flat_add_and_its_gradients_are_those_of_a_sum(how, learned):
         modes = (function, slope, jax.jacfwd(wave, learned), twice)
         return jax.jit(lambda *args: [mode(*args) for mode in modes])(*args)
 
-    assert_close(derivatives(lifting.flat_add), derivatives(lambda x, bias: x + bias))
+    assert_close(derivatives(flat_add), derivatives(lambda x, bias: x + bias))
 
 
 def test_flat_products_and_sums_without_jit():
     bias = jnp.array([1.0, 2.0, 4.0])
-    np.testing.assert_allclose(lifting.flat_add(X[0, 0], bias), X[0, 0] + bias, rtol=1e-6)
-    over_rows = lifting.over_samples(lifting.flat_add, (0, None))
+    np.testing.assert_allclose(flat_add(X[0, 0], bias), X[0, 0] + bias, rtol=1e-6)
+    over_rows = lifting.over_samples(flat_add, (0, None))
     np.testing.assert_allclose(over_rows(X[0], bias), X[0] + bias[None], rtol=1e-6)
     np.testing.assert_array_equal(jax.grad(lambda b: jnp.sum(over_rows(X[0], b)))(bias), [7, 7, 7])
-    np.testing.assert_allclose(lifting.flat_dot(X[0, 0], KERNEL), X[0, 0] @ KERNEL, rtol=1e-5)
-    gradient = jax.grad(lambda kernel: jnp.sum(lifting.flat_dot(X[0, 0], kernel)))(KERNEL)
+    np.testing.assert_allclose(flat_dot(X[0, 0], KERNEL), X[0, 0] @ KERNEL, rtol=1e-5)
+    gradient = jax.grad(lambda kernel: jnp.sum(flat_dot(X[0, 0], kernel)))(KERNEL)
     np.testing.assert_allclose(gradient, np.outer(X[0, 0], np.ones(4)), rtol=1e-6)
 
 
@@ -121,7 +122,7 @@ def test_a_gradient_for_each_ray():
     def loss(kernel, x, dot):
         return jnp.sum(jnp.sin(lifting.over_samples(dot, (0, None))(x, kernel)))
 
-    ours = lifting.over_rays(jax.grad(lambda k, x: loss(k, x, lifting.flat_dot)), (None, 0))(KERNEL, X)
+    ours = lifting.over_rays(jax.grad(lambda k, x: loss(k, x, flat_dot)), (None, 0))(KERNEL, X)
     theirs = lifting.over_rays(jax.grad(lambda k, x: loss(k, x, jnp.dot)), (None, 0))(KERNEL, X)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -219,7 +220,7 @@ def test_chunks_of_rays_are_the_same_rays(rays):
 
 
 def test_chunks_bound_what_is_held_at_once():
-    jaxpr = jax.make_jaxpr(lifting.in_chunks(lambda x: lifting.flat_dot(x, KERNEL), 4))(jnp.zeros((10, 3)))
+    jaxpr = jax.make_jaxpr(lifting.in_chunks(lambda x: flat_dot(x, KERNEL), 4))(jnp.zeros((10, 3)))
     assert sorted(products(jaxpr, 'flat_dot')) == [((2, 3), (3, 4)), ((4, 3), (3, 4))]
 
 
@@ -239,12 +240,13 @@ def test_shard_splits_in_order():
 FOUR_DEVICES = """
 import json, jax, jax.numpy as jnp, numpy as np
 from nerf import lifting
+from nerf.flat import flat_add, flat_dot
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 kernel = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
 x = jnp.asarray(np.random.default_rng(1).normal(size=(8, 5, 3)), jnp.float32)
 
 def total(kernel, x):
-    lift = lifting.over_rays(lifting.over_samples(lifting.flat_dot, (0, None)), (0, None))
+    lift = lifting.over_rays(lifting.over_samples(flat_dot, (0, None)), (0, None))
     return jnp.sum(jnp.sin(lift(x, kernel)))
 
 def of_device(kernel, x):

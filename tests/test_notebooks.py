@@ -17,7 +17,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from nerf.data.still_life import CORAL
+from nerf.data.built_in.still_life import CORAL
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / 'notebooks' / 'one_ray.ipynb'

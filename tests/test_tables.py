@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nerf import stopwatch
-from nerf.data.json_files import read_json
+from nerf.data.formats.json_files import read_json
 from nerf.errors import UserError
 from nerf.models import default_fields
 from nerf.tables import __main__ as command
 from nerf.tables import assembling, published
 from nerf.tables.formats import FORMATS
 from nerf.tables.results import read_results
+from nerf.train import training_time as stopwatch
 
 
 def write_run(
@@ -34,7 +34,7 @@ def write_run(
     data=None,
     **config,
 ):
-    """A run's folder as `nerf.model_dir` and the task `test` write it; its defaults are those of mip-NeRF's paper."""
+    """A run's folder as `nerf.train.run_folder` and the task `test` write it; its defaults are those of mip-NeRF's paper."""
     folder = root / name
     (folder / 'render/test').mkdir(parents=True)
     metrics = {

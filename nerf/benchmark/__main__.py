@@ -12,17 +12,17 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from nerf import commands
 from nerf.benchmark import processes
 from nerf.benchmark.breakdown import breakdown
 from nerf.benchmark.measuring import measure, resolved
 from nerf.benchmark.time_to import curve, time_to
 from nerf.benchmark.workload import Workload
 from nerf.config import resolve
-from nerf.console import set_up_logging
 from nerf.data.formats import load_scene
 from nerf.data.options import options_of
 from nerf.errors import UserError
+from nerf.host import flags as commands
+from nerf.host.console import set_up_logging
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to measure: configs/NAME.py.')
 _WHAT = flags.DEFINE_enum('what', 'speed', ['speed', 'breakdown', 'devices', 'startup', 'time_to'], 'Which figures.')

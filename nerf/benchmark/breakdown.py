@@ -13,11 +13,11 @@ from flax import linen as nn
 from nerf import lifting
 from nerf.benchmark import timing
 from nerf.benchmark.workload import Workload
-from nerf.data.batches import Batches, plain_batches
-from nerf.fields import Dense
+from nerf.data.feed.batches import Batches, plain_batches
+from nerf.fields.layers import Dense
 from nerf.ray.cameras import cast
 from nerf.ray.structs import Array
-from nerf.train_step import update
+from nerf.train.step import update
 
 
 def without_network(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:

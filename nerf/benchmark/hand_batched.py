@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from nerf.fields import TABLE_GAIN
+from nerf.fields.hashgrid import TABLE_GAIN
 from nerf.ray.encodings import spherical_harmonics
 from nerf.ray.hashgrid import Grid
 from nerf.ray.structs import Array, Level, Ray

@@ -11,8 +11,8 @@ from nerf.benchmark import timing
 from nerf.benchmark.hand_batched import REFERENCES
 from nerf.benchmark.workload import Workload
 from nerf.config import resolve
-from nerf.rendering import Renderer
-from nerf.train_step import make_train_step
+from nerf.render.image import Renderer
+from nerf.train.step import make_train_step
 
 
 def resolved(path: str) -> ml_collections.FrozenConfigDict:

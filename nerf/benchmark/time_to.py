@@ -7,12 +7,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from nerf import evaluation, lifting
-from nerf.data.batches import Batches, plain_batches
+from nerf import lifting
+from nerf.data.feed.batches import Batches, plain_batches
 from nerf.data.scene import Scene
 from nerf.models import make_model
-from nerf.rendering import Renderer, to_uint8
-from nerf.train_step import init_state, make_optimizer, make_train_step
+from nerf.render import evaluation
+from nerf.render.image import Renderer, to_uint8
+from nerf.train.optimizer import make_optimizer
+from nerf.train.state import init_state
+from nerf.train.step import make_train_step
 
 
 def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[float, float]]:

@@ -10,16 +10,19 @@ from nerf import lifting
 from nerf.benchmark import timing
 from nerf.benchmark.hand_batched import REFERENCES
 from nerf.data import procedural
-from nerf.data.batches import pixel_batch
+from nerf.data.feed.batches import pixel_batch
 from nerf.data.scene import Scene
 from nerf.models import make_model
+from nerf.ray.background import backdrop, observed
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.losses import LOSSES
 from nerf.ray.maths import split_key
 from nerf.ray.structs import Array, Pixel
-from nerf.rendering import render_pixel
-from nerf.train_step import TrainState, backdrop, init_state, make_optimizer, observed, pixel_terms, update
+from nerf.render.image import render_pixel
+from nerf.train.optimizer import make_optimizer
+from nerf.train.state import TrainState, init_state
+from nerf.train.step import pixel_terms, update
 
 
 class Workload:

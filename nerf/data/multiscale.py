@@ -3,7 +3,7 @@
 python -m nerf.data.multiscale --blender_dir=DIR --out=DIR [--paper]
 
 Every image is written at its full size and at 1/2, 1/4 and 1/8 of it, with a `metadata.json` in mip-NeRF's layout, see
-`nerf.data.multiscale_loader`. DIR is a scene, or a folder of scenes, each of which gets its own folder.
+`nerf.data.formats.multiscale_blender`. DIR is a scene, or a folder of scenes, each of which gets its own folder.
 
 Colours are averaged as light, premultiplied, and rounded. What is written are the straight colours c = round(255 p / a)
 of the premultiplied p and alpha a: as |c a / 255 - p| < 1/2, loading them premultiplied gives exactly p again.
@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nerf.data import blender
-from nerf.data.folders import written_at_once
+from nerf.data.formats import blender
+from nerf.data.formats.multiscale_blender import FILE
 from nerf.data.images import read_image, shrink
-from nerf.data.multiscale_loader import FILE
 from nerf.data.options import DataOptions
 from nerf.errors import UserError, exit_with_sentence
+from nerf.host.files import written_at_once
 
 SCALES = 4
 SMALLEST = 2 ** (SCALES - 1)  # full sizes are multiples of it

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nerf.data.folders import written_at_once
+from nerf.data.built_in.still_life import Surface, trace
 from nerf.data.images import premultiply
 from nerf.data.scene import SPLITS, Scene, make_scene, stack_cameras
-from nerf.data.still_life import Surface, trace
 from nerf.errors import UserError, exit_with_sentence
+from nerf.host.files import written_at_once
 from nerf.lifting import over_rays, over_samples
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.structs import Array

@@ -12,7 +12,7 @@ import numpy as np
 from nerf.errors import UserError
 from nerf.export.mesh import Mesh
 from nerf.export.points import PointCloud
-from nerf.model_dir import write_atomically
+from nerf.host.files import write_atomically
 from nerf.ray.maths import srgb_to_linear
 
 MESH_ENDINGS = ('.ply', '.obj', '.glb')

@@ -13,15 +13,15 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from nerf.baking import bake
 from nerf.errors import UserError
 from nerf.export.grid import corners, default_box, density_grid, without_hollows
 from nerf.export.level import find_level
 from nerf.export.queries import Queries
-from nerf.model_dir import Trained
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
-from nerf.rendering import to_uint8
+from nerf.render.image import to_uint8
+from nerf.render.occupancy import bake
+from nerf.train.run_folder import Trained
 
 LEAST, MOST = 8, 512  # cells along the longest edge
 HALVINGS = 4  # of an edge of the grid, to find the surface on it
@@ -80,7 +80,7 @@ def extract_mesh(
         params: its parameters, replicated.
         options: see there.
         between: called now and then.
-        occupancy: where the scene may have something, if that is known already (see `nerf.baking.bake`).
+        occupancy: where the scene may have something, if that is known already (see `nerf.render.occupancy.bake`).
 
     Raises:
         UserError: an option that cannot be, a level that nothing reaches, or scikit-image is not installed.

@@ -10,7 +10,7 @@ from nerf import lifting
 from nerf.errors import UserError
 from nerf.export.grid import Box, corners
 from nerf.ray.cameras import Camera, cast
-from nerf.rendering import Picture, to_uint8
+from nerf.render.image import Picture, to_uint8
 
 MIN_ACC = 0.9  # what is less opaque is no surface
 MOST_OF_A_VIEW = 131072  # px; larger views are taken at every second pixel, or every third
@@ -51,7 +51,7 @@ _viewdirs = jax.jit(lifting.over_rays(lambda camera, xy: cast(camera, xy).viewdi
 
 
 def surface_points(views: Iterable[tuple[Camera, Picture]], options: PointOptions) -> PointCloud:
-    """The points at which rays of these views (cameras, and what `nerf.rendering` made of them) are half stopped, thinned.
+    """The points at which rays of these views (cameras, and what `nerf.render.image` made of them) are half stopped, thinned.
 
     Raises:
         UserError: an option that cannot be, or no point found.

@@ -14,7 +14,7 @@ from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.maths import MACHINE_EPS, norm
 from nerf.ray.structs import Array, Ray
-from nerf.rendering import RAYS_PER_BLOCK, default_chunk, in_blocks
+from nerf.render.image import RAYS_PER_BLOCK, default_chunk, in_blocks
 
 # Points looked at together, on each device; a point is much less work than a ray.
 BLOCK, POINTS_OF_A_RAY = 65536, 8

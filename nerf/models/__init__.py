@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from flax import linen as nn
 
 from nerf.errors import UserError, unknown
-from nerf.fields import ACTIVATIONS
+from nerf.fields.nerf import ACTIVATIONS
 from nerf.models.instant import Instant
 from nerf.models.mipnerf import MipNeRF
 from nerf.models.mipnerf360 import MipNeRF360

@@ -7,7 +7,7 @@ loss makes an upper bound of what the field sees.
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nerf.fields import HashField, ProposalField
+from nerf.fields.hashgrid import HashField, ProposalField
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nerf.fields import MipNeRFField
+from nerf.fields.mipnerf import MipNeRFField
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract

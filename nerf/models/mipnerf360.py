@@ -5,7 +5,7 @@ import functools
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nerf.fields_360 import Field360, Trunk
+from nerf.fields.mipnerf360 import Field360, Trunk
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract
@@ -21,7 +21,7 @@ class MipNeRF360(nn.Module):
     Attributes:
         num_proposal, num_samples: intervals of each of the two proposals, and of the level that is seen.
         proposal_depth, proposal_width: of the one MLP of both proposals.
-        depth, width, bottleneck, view_width: of the MLP of what is seen, see `nerf.fields_360.Field360`.
+        depth, width, bottleneck, view_width: of the MLP of what is seen, see `nerf.fields.mipnerf360.Field360`.
         position_degree, view_degree: octaves of the encodings.
         rgb_padding: how far colours reach beyond [0, 1].
         anneal_slope: how soon samples follow the proposal, see `nerf.ray.stepfun.anneal`.

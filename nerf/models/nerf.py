@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from nerf.fields import NeRFField
+from nerf.fields.nerf import NeRFField
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract

@@ -29,7 +29,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if given.out is None:
         print(text, end='')
         return
-    from nerf.model_dir import write_atomically  # needs all that checkpoints need, which takes seconds
+    from nerf.host.files import write_atomically  # needs all that checkpoints need, which takes seconds
 
     try:
         write_atomically(Path(given.out), text.encode())

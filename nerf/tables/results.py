@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nerf.config import flatten
-from nerf.data.json_files import read_json
+from nerf.data.formats.json_files import read_json
 from nerf.errors import UserError
 
 BUILT_IN = 'built-in'
@@ -169,7 +169,7 @@ def scene_name(run: dict[str, Any], where: Path) -> str:
 
 
 def training_of(folder: Path, step: int) -> tuple[float | None, tuple[str, ...]]:
-    """Seconds of training up to a step, and the hardware, as `nerf.stopwatch` kept them; None if it did not."""
+    """Seconds of training up to a step, and the hardware, as `nerf.train.training_time` kept them; None if it did not."""
     where = folder / 'training.json'
     if not where.is_file():
         return None, ()

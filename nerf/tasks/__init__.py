@@ -8,18 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nerf import lifting, processes
+from nerf import lifting
 from nerf.data.scene import Scene
 from nerf.errors import UserError, unknown
-from nerf.model_dir import Trained
-from nerf.rendering import Renderer
+from nerf.host import processes
+from nerf.render.image import Renderer
 from nerf.tasks.geometry import measure_geometry
 from nerf.tasks.job import Job, TaskOptions, kept_occupancy
 from nerf.tasks.mesh import export_mesh
 from nerf.tasks.points import export_points
+from nerf.tasks.test import render_test
 from nerf.tasks.video import render_video
 from nerf.tasks.view import view
-from nerf.tasks.views import render_test
+from nerf.train.run_folder import Trained
 
 _log = logging.getLogger('nerf')
 

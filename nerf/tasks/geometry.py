@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from nerf import processes
-from nerf.console import Progress
 from nerf.data import procedural
 from nerf.errors import UserError
-from nerf.model_dir import write_atomically
+from nerf.host import processes
+from nerf.host.console import Progress
+from nerf.host.files import write_atomically
 from nerf.ray.cameras import Camera
-from nerf.rendering import Picture
+from nerf.render.image import Picture
 from nerf.tasks.job import Job
 
 _log = logging.getLogger('nerf')

@@ -16,16 +16,17 @@ import imageio.v3 as imageio
 import jax
 import numpy as np
 
-from nerf import processes
-from nerf.baking import bake
 from nerf.data.scene import Scene
 from nerf.export.mesh import MeshOptions
 from nerf.export.points import PointOptions
-from nerf.model_dir import Trained, write_atomically
+from nerf.host import processes
+from nerf.host.files import write_atomically
 from nerf.paths import PathOptions
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
-from nerf.rendering import Picture, Renderer
+from nerf.render.image import Picture, Renderer
+from nerf.render.occupancy import bake
+from nerf.train.run_folder import Trained
 from nerf.viewer.server import Address
 
 _log = logging.getLogger('nerf')
@@ -40,7 +41,7 @@ class TaskOptions:
         skip_empty: whether rays skip what is empty.
         path: name of the video's camera path; None: what suits the scene's type.
         path_options: of it.
-        show: the videos to make, each one or more of `nerf.visualise.SHOWN` joined by '+', side by side.
+        show: the videos to make, each one or more of `nerf.render.colours.SHOWN` joined by '+', side by side.
         endings: of the videos' files, mp4 or gif.
         fps: frames per second.
         preview: only draw the path among the training cameras.

@@ -2,9 +2,9 @@
 
 import logging
 
-from nerf import processes
 from nerf.export.files import check_mesh_path, write_mesh
 from nerf.export.mesh import extract_mesh
+from nerf.host import processes
 from nerf.tasks.job import Job
 
 _log = logging.getLogger('nerf')

@@ -4,10 +4,10 @@ import logging
 
 import jax
 
-from nerf import processes
-from nerf.console import Progress
 from nerf.export.files import write_depth, write_points
 from nerf.export.points import surface_points
+from nerf.host import processes
+from nerf.host.console import Progress
 from nerf.paths import make_path
 from nerf.ray.cameras import Camera
 from nerf.tasks.job import Job

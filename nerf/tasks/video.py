@@ -8,16 +8,17 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from nerf import processes, visualise
-from nerf.console import Progress
 from nerf.errors import UserError, unknown
-from nerf.path_files import read_path_file
-from nerf.path_preview import preview
+from nerf.host import processes
+from nerf.host.console import Progress
 from nerf.paths import PathOptions, make_path
+from nerf.paths.files import read_path_file
+from nerf.paths.preview import preview
 from nerf.ray.cameras import Camera
-from nerf.rendering import Picture, to_uint8
+from nerf.render import colours
+from nerf.render.image import Picture, to_uint8
+from nerf.render.video import ENDINGS, write_video
 from nerf.tasks.job import Job, digest, fresh_folder, write_png
-from nerf.video import ENDINGS, write_video
 
 _log = logging.getLogger('nerf')
 
@@ -70,8 +71,8 @@ def check_shown(show: Sequence[str], endings: Sequence[str]) -> None:
     """
     for shown in show:
         for name in shown.split('+'):
-            if name not in visualise.SHOWN:
-                raise unknown('--show', name, visualise.SHOWN)
+            if name not in colours.SHOWN:
+                raise unknown('--show', name, colours.SHOWN)
     for ending in endings:
         if ending not in ENDINGS:
             raise unknown('--video', ending, ENDINGS)
@@ -132,10 +133,10 @@ def is_normal(name: str) -> bool:
 def frames_as(shown: str, files: Sequence[Path], cameras: Camera) -> Iterator[np.ndarray]:
     """The pictures of one video, uint8 [h, w, 3]; ranges of distances are those of the whole video, so that none flickers."""
     names = shown.split('+')
-    limits = {name: video_range(files, visualise.RANGED[name]) for name in names if name in visualise.RANGED}
+    limits = {name: video_range(files, colours.RANGED[name]) for name in names if name in colours.RANGED}
     for i, file in enumerate(files):
         frame, camera = read_frame(file), jax.tree.map(lambda field, i=i: field[i], cameras)
-        yield np.concatenate([visualise.SHOWN[name](frame, camera, limits.get(name)) for name in names], axis=1)
+        yield np.concatenate([colours.SHOWN[name](frame, camera, limits.get(name)) for name in names], axis=1)
 
 
 def video_range(files: Sequence[Path], field: str) -> tuple[float, float]:
@@ -143,5 +144,5 @@ def video_range(files: Sequence[Path], field: str) -> tuple[float, float]:
     seen = []
     for file in files:
         frame = read_frame(file)
-        seen.append(visualise.worth_a_colour(frame[field], frame['acc']))
-    return visualise.percentile_range(np.concatenate(seen))
+        seen.append(colours.worth_a_colour(frame[field], frame['acc']))
+    return colours.percentile_range(np.concatenate(seen))

@@ -2,7 +2,7 @@
 
 import logging
 
-from nerf.path_cameras import training
+from nerf.paths.cameras import training
 from nerf.tasks.job import Job
 from nerf.viewer.pictures import Pictures
 from nerf.viewer.server import check, serving

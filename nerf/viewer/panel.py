@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nerf.errors import UserError
-from nerf.path_files import save_path_file
+from nerf.paths.files import save_path_file
 from nerf.viewer.pictures import LABELS, SIZES, Settings
 from nerf.viewer.session import Session, Sessions
 from nerf.viewer.stage import Stage

@@ -17,9 +17,9 @@ from jax.extend.core import Var
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 from nerf.ray.structs import Ray
-from nerf.rendering import Picture, Renderer, default_chunk
+from nerf.render.colours import SHOWN
+from nerf.render.image import Picture, Renderer, default_chunk
 from nerf.viewer.views import Subject, View, camera_of, shape_of
-from nerf.visualise import SHOWN
 
 _log = logging.getLogger('nerf')
 
@@ -35,7 +35,7 @@ class Settings(NamedTuple):
     """What a browser wants to see.
 
     Attributes:
-        shown: one of `nerf.visualise.SHOWN`.
+        shown: one of `nerf.render.colours.SHOWN`.
         level: of the model's passes, the last one being what was learned to be seen.
         most: pixels that the finest picture may have.
     """

@@ -8,9 +8,9 @@ import numpy as np
 from flax import linen as nn
 
 from nerf.data.scene import Scene
-from nerf.evaluation import over_background
-from nerf.path_cameras import training
+from nerf.paths.cameras import training
 from nerf.ray.cameras import Camera
+from nerf.render.evaluation import over_background
 from nerf.viewer.pictures import Pass, passes
 from nerf.viewer.views import Beginning, View, beginning
 

@@ -10,10 +10,10 @@ import numpy as np
 from nerf.data.poses import up_direction
 from nerf.data.scene import Scene
 from nerf.errors import UserError
-from nerf.keyframes import quaternions, rotations, smooth_path
-from nerf.orbits import focus_depth, looked_at
-from nerf.path_cameras import check_sees_ahead, frame_size, lenses_at, pinholes, training
 from nerf.paths import PathOptions, make_path
+from nerf.paths.cameras import check_sees_ahead, frame_size, lenses_at, pinholes, training
+from nerf.paths.keyframes import quaternions, rotations, smooth_path
+from nerf.paths.orbits import focus_depth, looked_at
 from nerf.ray.cameras import Camera
 
 # The browser's cameras (viser) are OpenCV's: x right, y down, they look along +z. Ours: x right, y up, along -z.

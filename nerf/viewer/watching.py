@@ -14,8 +14,8 @@ from flax import linen as nn
 
 from nerf.data.scene import Scene
 from nerf.errors import UserError
-from nerf.path_cameras import training
-from nerf.train_step import TrainState
+from nerf.paths.cameras import training
+from nerf.train.state import TrainState
 from nerf.viewer.pictures import Pictures
 from nerf.viewer.server import Address, check, serving
 from nerf.viewer.session import Sessions

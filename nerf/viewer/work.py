@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nerf import processes
+from nerf.host import processes
 from nerf.viewer.pictures import Pictures, to_show
 from nerf.viewer.session import Errand, Moved, Sessions, or_moved
 from nerf.viewer.views import why_not

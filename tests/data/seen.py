@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nerf.data.still_life import trace
+from nerf.data.built_in.still_life import trace
 from nerf.lifting import over_rays
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.structs import Ray

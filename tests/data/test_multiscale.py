@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nerf.data import blender, multiscale, multiscale_loader
+from nerf.data import multiscale
+from nerf.data.formats import blender
+from nerf.data.formats import multiscale_blender as multiscale_loader
 from nerf.data.images import premultiply, shrink
 from nerf.data.multiscale import convert, main, scales, scales_paper, unpremultiply
 from nerf.data.options import DataOptions

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.data import blender, procedural
+from nerf.data import procedural
+from nerf.data.formats import blender
 from nerf.data.images import premultiply
 from nerf.data.options import DataOptions
 from nerf.data.procedural import ground_truth, load, main, straight_images, views, write

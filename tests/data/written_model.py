@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 
-from nerf.data.colmap_cameras import MODEL_NAMES
+from nerf.data.formats.colmap_cameras import MODEL_NAMES
 
 CAMERAS = [(7, 1, 640, 480, (500.0, 510.0, 320.0, 241.0)), (3, 4, 12, 8, (9.0, 9.5, 6.0, 4.0, 0.1, -0.2, 0.01, 0.02))]
 IMAGES = [

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from nerf.data import procedural
-from nerf.data.colmap_cameras import MODEL_NAMES
+from nerf.data.formats.colmap_cameras import MODEL_NAMES
 from nerf.ray.cameras import Camera
 
 TURN = np.diag([1.0, -1.0, -1.0])

@@ -13,12 +13,12 @@ from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.export import mesh as meshes
 from nerf.export.mesh import MeshOptions, extract_mesh, from_ndc, most_frontal, vertex_normals
-from nerf.model_dir import Trained
 from nerf.ray import compositing
 from nerf.ray.cameras import cast
 from nerf.ray.ndc import ndc_to_t
 from nerf.ray.occupancy import Occupancy
 from nerf.ray.structs import Level
+from nerf.train.run_folder import Trained
 
 BALL = jnp.array([0.1, -0.05, 0.2])
 SHAPES = {  # distance to the surface, negative inside

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from nerf.fields import HashField
+from nerf.fields.hashgrid import HashField
 from nerf.lifting import over_rays
 from nerf.models import make_model
 from nerf.models.instant import Instant, warp, warp_all

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nerf.errors import UserError
-from nerf.fields import MipNeRFField
+from nerf.fields.mipnerf import MipNeRFField
 from nerf.models import MODELS, make_model
 from nerf.models.mipnerf import MipNeRF
 from nerf.ray import stepfun

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.fields_360 import Field360, Trunk
+from nerf.fields.mipnerf360 import Field360, Trunk
 from nerf.models.mipnerf360 import MipNeRF360
 from nerf.ray import compositing, losses, stepfun
 from nerf.ray.contraction import contract

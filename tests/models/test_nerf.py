@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.fields import NeRFField
+from nerf.fields.nerf import NeRFField
 from nerf.models.nerf import NeRF
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nerf.data.quiet_tensorflow import tf
+from nerf.data.feed.quiet_tensorflow import tf
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commands import finish, loss_curve, start, start_python
 
-from nerf.model_dir import load
+from nerf.train.run_folder import load
 
 FLAGS = ('--config.num_steps=50', '--config.log_every=1', '--config.eval_every=1000', '--config.final_tasks=()')
 
@@ -39,7 +39,7 @@ from nerf.ray.structs import Pixel
 
 config = resolve(tiny.get_config())
 model = make_model(config.model_name, config.model)
-optimizer = train_step.make_optimizer(config.optimizer, 100)
+optimizer = make_optimizer(config.optimizer, 100)
 cameras = procedural.views(16)[2]
 rng = np.random.default_rng(0)
 pixels = Pixel(
@@ -48,7 +48,7 @@ pixels = Pixel(
     rgba=np.repeat(rng.integers(0, 255, (4, 1, 4)), 16, 1).reshape(64, 4).astype(np.uint8),
     weight=np.repeat(np.float32([1, 4, 16, 64]), 16),  # each of four devices has its own
 )
-state = train_step.init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
+state = init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
 step = lifting.over_devices(train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
 state, metrics = step(lifting.replicate(state), lifting.shard(pixels), lifting.replicate(cameras))
 loss, weight = (float(part.sum()) for part in metrics['loss'])

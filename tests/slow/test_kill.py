@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from commands import finish, start
 
-from nerf.checkpoints import Checkpoints
-from nerf.model_dir import load
+from nerf.train.checkpoints import Checkpoints
+from nerf.train.run_folder import load
 
 FLAGS = ('--config.num_steps=300', '--config.eval_every=1000', '--config.final_tasks=()')
 

@@ -5,10 +5,10 @@ import jax
 import numpy as np
 import pytest
 
-from nerf import visualise
 from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.paths import PathOptions
+from nerf.render import colours
 from nerf.tasks import video
 from nerf.tasks.job import TaskOptions
 
@@ -127,7 +127,7 @@ def test_every_kind_of_picture_is_a_picture(scene, tmp_path):
     job = Job(scene, tmp_path)
     camera = scene.camera(0)
     frame = job.render(camera, with_normals=True)
-    for name, show in visualise.SHOWN.items():
-        picture = show(frame, camera, (2.0, 5.0) if name in visualise.RANGED else None)
+    for name, show in colours.SHOWN.items():
+        picture = show(frame, camera, (2.0, 5.0) if name in colours.RANGED else None)
         assert picture.shape == (16, 16, 3), name
         assert picture.dtype == np.uint8, name

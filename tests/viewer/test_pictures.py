@@ -11,8 +11,9 @@ from nerf.config import resolve
 from nerf.data.scene import stack_cameras
 from nerf.models import make_model
 from nerf.ray.occupancy import Occupancy
-from nerf.rendering import Renderer
-from nerf.train_step import init_state, make_optimizer
+from nerf.render.image import Renderer
+from nerf.train.optimizer import make_optimizer
+from nerf.train.state import init_state
 from nerf.viewer import work
 from nerf.viewer.pictures import SIZES, Pace, Pictures, Settings, finer, passes, to_show
 from nerf.viewer.session import Sessions

@@ -13,7 +13,7 @@ from nerf.data import procedural
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.models import make_model
-from nerf.path_files import read_path_file
+from nerf.paths.files import read_path_file
 from nerf.viewer import server
 from nerf.viewer import stage as stages
 from nerf.viewer.panel import Panel

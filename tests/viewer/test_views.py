@@ -6,8 +6,8 @@ import pytest
 
 from nerf.data.scene import make_scene, stack_cameras
 from nerf.errors import UserError
-from nerf.path_cameras import training
-from nerf.path_files import read_path_file, save_path_file
+from nerf.paths.cameras import training
+from nerf.paths.files import read_path_file, save_path_file
 from nerf.ray.cameras import cast
 from nerf.viewer.views import (
     View,

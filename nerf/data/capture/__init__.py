@@ -1,0 +1,1 @@
+"""From photos to a scene: `python -m nerf.data.capture`."""

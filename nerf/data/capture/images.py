@@ -1,0 +1,128 @@
+"""What a reconstruction starts from: photos made upright and not too large, or the sharpest frames of a video."""
+
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+# Else ffmpeg is started by a fork, of which JAX's threads make a deadlock possible.
+os.environ.setdefault('IMAGEIO_FFMPEG_NO_PREVENT_SIGINT', '1')
+
+import imageio.v3 as imageio
+import numpy as np
+from PIL import Image, ImageOps
+
+from nerf.data.formats.photos import ENDINGS, list_images
+from nerf.data.images import read_image
+from nerf.errors import UserError
+
+KEPT_ENDINGS = ('.jpg', '.jpeg', '.png')
+JPEG_QUALITY = 95
+# EXIF's numbers for how the camera was held, its lens settings, and the focal lengths among these.
+ORIENTATION, LENS_SETTINGS, FOCAL_LENGTHS = 0x0112, 0x8769, (0x920A, 0xA405)
+
+
+def copy_photos(source: str, folder: Path, max_size: int) -> list[str]:
+    """Copy the photos in `source` to `folder`: as they are, but upright and at most `max_size` px on the longer side.
+
+    Returns:
+        Their names, sorted.
+
+    Raises:
+        UserError: no photos, two that would be called alike, or one that cannot be read.
+    """
+    names = list_images(source)
+    if not names:
+        raise UserError(f'{source}: found no photos, expected files that end with {", ".join(ENDINGS)}; convert others to JPEG')
+    stems = [stem_of(name) for name in names]
+    twice = next((name for name, stem in zip(names, stems, strict=True) if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise UserError(f'{source}: several photos would be called {stem_of(twice)!r} in the scene; rename all but one')
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda name: copy_photo(os.path.join(source, name), folder, max_size), names))
+
+
+def stem_of(name: str) -> str:
+    """What a photo is called in a scene, without ending: COLMAP's lists of pairs know neither spaces nor the like."""
+    return re.sub(r'[^\w.-]', '_', os.path.splitext(name)[0])
+
+
+def copy_photo(path: str, folder: Path, max_size: int) -> str:
+    """Copy one photo to `folder`, see `copy_photos`; its name there."""
+    read_image(path)  # says what is wrong with a file that is no whole 8-bit image
+    name = os.path.basename(path)
+    stem, ending = stem_of(name), os.path.splitext(name)[1]
+    with Image.open(path) as image:
+        is_upright = image.getexif().get(ORIENTATION, 1) == 1
+        if is_upright and max(image.size) <= max_size and ending.lower() in KEPT_ENDINGS:
+            shutil.copyfile(path, folder / (stem + ending))
+            return stem + ending
+        name = stem + ('.png' if ending.lower() == '.png' else '.jpg')
+        write_image(folder / name, ImageOps.exif_transpose(image), max_size)
+    return name
+
+
+def write_image(path: Path, image: Image.Image, max_size: int) -> None:
+    """Write an image with its EXIF data, at most `max_size` px on the longer side."""
+    exif = image.getexif()
+    has_alpha = path.suffix == '.png' and image.has_transparency_data
+    image = image.convert('RGBA' if has_alpha else 'RGB')
+    image.thumbnail((max_size, max_size), Image.Resampling.LANCZOS)
+    image.save(path, quality=JPEG_QUALITY, exif=exif)
+
+
+def copy_frames(video: str, folder: Path, count: int, max_size: int) -> list[str]:
+    """Write the sharpest frame of each of `count` equal parts of a video to `folder` as JPEG.
+
+    Returns:
+        Their names, in the order of the video.
+
+    Raises:
+        UserError: a file that cannot be read as a video.
+    """
+    names = []
+    try:
+        about = imageio.immeta(video, plugin='FFMPEG')
+        total = max(1, round(about['fps'] * about['duration']))
+        for frame in sharpest(imageio.imiter(video, plugin='FFMPEG'), total, count):
+            names.append(f'frame_{len(names):04d}.jpg')
+            write_image(folder / names[-1], Image.fromarray(frame), max_size)
+    except Exception as error:  # ffmpeg and imageio raise almost anything
+        reason = ' '.join(str(error).split())[:200]
+        raise UserError(f'{video}: cannot be read as a video ({reason}); give a video file or a folder of photos') from error
+    return names
+
+
+def sharpest(frames: Iterator[np.ndarray], total: int, count: int) -> Iterator[np.ndarray]:
+    """The sharpest of each of `count` equal parts of about `total` frames, uint8 [height, width, 3]; all if these are fewer."""
+    part, best, frame = 0, -1.0, None
+    for i, candidate in enumerate(frames):
+        if frame is not None and min(i * count // total, count - 1) > part:
+            yield frame
+            part, best = min(i * count // total, count - 1), -1.0
+        value = sharpness(candidate)
+        if value > best:
+            best, frame = value, candidate
+    if frame is not None:
+        yield frame
+
+
+def sharpness(frame: np.ndarray) -> float:
+    """Mean square of the Laplacian of the green channel, every other pixel, uint8 [height, width, 3] -> squared grey levels."""
+    green = frame[::2, ::2, 1].astype(np.float32)
+    inner = green[1:-1, 1:-1]
+    laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * inner
+    return float(np.mean(laplacian**2)) if laplacian.size else 0.0
+
+
+def camera_groups(folder: Path, names: list[str]) -> list[list[str]]:
+    """Images taken, as far as their files tell, with one camera and one focal length: of one size and one EXIF focal length."""
+    groups = defaultdict(list)
+    for name in names:
+        with Image.open(folder / name) as image:
+            settings = image.getexif().get_ifd(LENS_SETTINGS)
+            groups[image.size, *(str(settings.get(tag)) for tag in FOCAL_LENGTHS)].append(name)
+    return list(groups.values())

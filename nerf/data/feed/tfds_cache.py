@@ -1,0 +1,133 @@
+"""Scenes kept by TensorFlow Datasets: read, checked and shrunk once, and from then on taken from its files."""
+
+import contextlib
+import dataclasses
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import absl.logging
+import numpy as np
+
+from nerf.data.feed.quiet_tensorflow import tf  # noqa: F401, before tensorflow_datasets
+from nerf.data.formats import fingerprint, load_scene, resolve_source
+from nerf.data.options import DataOptions
+from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays, make_scene
+
+import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
+
+LOG = logging.getLogger('nerf')
+SPLIT = 'images'  # TFDS's: ours are a feature of each image, so that their order is kept
+CAMERA_SHAPES = {
+    'camera_to_world': ((3, 4), np.float32),
+    'camera_to_pixel': ((3, 3), np.float32),
+    'width': ((), np.int32),
+    'height': ((), np.int32),
+    'near': ((), np.float32),
+    'far': ((), np.float32),
+    'lens_coefficients': ((8,), np.float32),
+    'lens_is_fisheye': ((), np.int32),
+    'ndc': ((2,), np.float32),
+}
+
+
+class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """One scene, an example for each image; which scene is said by the name of the config, a fingerprint of its source."""
+
+    VERSION = tfds.core.Version('1.1.0')
+
+    def __init__(self, name: str, cache_dir: str | None, scene: Scene | None = None) -> None:
+        """Open what is there under `name`; `scene` is what will be written there if it is not."""
+        self._scene = scene
+        super().__init__(data_dir=cache_dir, config=tfds.core.BuilderConfig(name=name))
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # Each a list of one, or of none where the cameras lack it.
+        camera = {key: tfds.features.Tensor(shape=(None, *shape), dtype=dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
+        image = tfds.features.Tensor(shape=(None, None, 4), dtype=np.uint8, encoding=tfds.features.Encoding.ZLIB)
+        text = tfds.features.Text()
+        weight = tfds.features.Scalar(dtype=np.float32)
+        # All of the scene's with its first image, none with the others.
+        points = tfds.features.Tensor(shape=(None, 3), dtype=np.float32)
+        features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+        return {SPLIT: self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        cameras = {key: np.zeros((0, *shape), dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
+        cameras |= camera_arrays(self._scene.cameras)
+        for i, (name, split) in enumerate(zip(self._scene.names, self._scene.split, strict=True)):
+            camera = {key: values[i : i + 1] for key, values in cameras.items()}
+            image, weight = self._scene.image(i), self._scene.weights[i]
+            points = self._scene.points if i == 0 else self._scene.points[:0]
+            yield i, {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+
+
+def cached_scene(
+    format: str | None, data_dir: str | None, scene: str, options: DataOptions, cache_dir: str | None = None
+) -> Scene:
+    """What `load_scene` returns, bit for bit, from `cache_dir` (None: TFDS's own) where it was written at the first call.
+
+    A cache that cannot be written or read costs time, not the run: a warning says so.
+
+    Raises:
+        UserError: as `load_scene`.
+    """
+    format, folder = resolve_source(format, data_dir, scene)
+    name = f'{format}_{fingerprint(format, folder, options)}'
+    try:
+        cached = _read(name, cache_dir)
+    except Exception as error:  # damaged files may lead to anything
+        LOG.warning('%s: the cached scene cannot be read, the original is used; remove it from the cache (%s)', name, error)
+        return load_scene(format, data_dir, scene, options)
+    if cached is not None:
+        return cached
+    loaded = load_scene(format, data_dir, scene, options)
+    try:
+        _write(name, cache_dir, loaded)
+    except Exception as error:  # as may disks that are full or not ours
+        LOG.warning('%s: the scene cannot be cached and is read anew each time (%s)', name, error)
+    return loaded
+
+
+def _write(name: str, cache_dir: str | None, scene: Scene) -> None:
+    """Write a scene; TFDS does so in a folder apart and renames it, so that others see all of it or nothing."""
+    with _quiet():
+        builder = NerfScene(name, cache_dir, scene)
+        try:
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+        except OSError:
+            if not builder.is_prepared():  # if it is, another process was faster
+                raise
+
+
+def _read(name: str, cache_dir: str | None) -> Scene | None:
+    """The scene that was written, in its order; None if there is none."""
+    with _quiet():
+        builder = NerfScene(name, cache_dir)
+        if not builder.is_prepared():
+            return None
+        config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+        examples = list(tfds.as_numpy(builder.as_dataset(split=SPLIT, read_config=config)))
+    cameras = {key: np.concatenate([example['camera'][key] for example in examples]) for key in CAMERA_SHAPES}
+    cameras = cameras_of_arrays({key: values for key, values in cameras.items() if len(values)})
+    names, split = ([example[key].decode() for example in examples] for key in ('name', 'split'))
+    weights = np.array([example['weight'] for example in examples], np.float32)
+    scene = make_scene(names, split, [example['image'] for example in examples], cameras, weights)
+    return dataclasses.replace(scene, points=examples[0]['points'])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what TFDS prints, logs and draws: a scene that is being cached is no news."""
+    tfds.disable_progress_bar()
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        absl.logging.set_verbosity(verbosity)

@@ -1,0 +1,168 @@
+"""The formats by name, how they are recognised, and how a scene of any of them is read."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from nerf.data import procedural
+from nerf.data.formats import blender, colmap, deepvoxels, llff, tiny_nerf, transforms
+from nerf.data.formats import multiscale_blender as multiscale_loader
+from nerf.data.options import DataOptions
+from nerf.data.placement import place_scene
+from nerf.data.scene import Scene, make_scene, with_corner_pixels
+from nerf.errors import UserError, unknown
+
+BUILT_IN = 'procedural'
+BUILT_IN_WIDTH = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One way to keep a scene on disk.
+
+    Attributes:
+        looked_for: the file by which a folder is recognised, for messages.
+        holds: whether a folder (or file) is of this format.
+        load: reads it.
+        sources: the files that the scene is made from.
+        is_object: whether its scenes are rendered objects, which stand right for that scene type and know near and far.
+    """
+
+    looked_for: str
+    holds: Callable[[str], bool]
+    load: Callable[[str, DataOptions], Scene]
+    sources: Callable[[str, DataOptions], list[str]]
+    is_object: bool = False
+
+
+def load_built_in(folder: str, options: DataOptions) -> Scene:
+    """The built-in scene, which needs no files; 400 px wide unless asked otherwise."""
+    scene = procedural.load(options.target_width(BUILT_IN_WIDTH))
+    cameras = scene.cameras
+    near = cameras.near if options.near is None else np.full_like(cameras.near, options.near)
+    far = cameras.far if options.far is None else np.full_like(cameras.far, options.far)
+    return _thin_test(dataclasses.replace(scene, cameras=cameras.replace(near=near, far=far)), options.test_every or 1)
+
+
+FORMATS: dict[str, Format] = {
+    # Before Blender's: with intrinsics in its transforms_train.json, a scene is none of these.
+    'transforms': Format(transforms.FILE, transforms.holds, transforms.load, transforms.sources),
+    'blender': Format('transforms_train.json', blender.holds, blender.load, blender.sources, is_object=True),
+    'tiny_nerf': Format(tiny_nerf.FILE, tiny_nerf.holds, tiny_nerf.load, tiny_nerf.sources, is_object=True),
+    'multiscale_blender': Format(
+        multiscale_loader.FILE, multiscale_loader.holds, multiscale_loader.load, multiscale_loader.sources, is_object=True
+    ),
+    'deepvoxels': Format('train/intrinsics.txt', deepvoxels.holds, deepvoxels.load, deepvoxels.sources, is_object=True),
+    # Before LLFF's: the model that its rows were made from has names and lenses, too; LLFF's own recipes ask for the rows.
+    'colmap': Format('sparse/0/cameras.bin', colmap.holds, colmap.load, colmap.sources),
+    'llff': Format(llff.FILE, llff.holds, llff.load, llff.sources),
+    BUILT_IN: Format('nothing', lambda folder: False, load_built_in, lambda folder, options: [], is_object=True),
+}
+
+
+def load_scene(format: str | None, data_dir: str | None, scene: str, options: DataOptions) -> Scene:
+    """The scene called `scene`; `format` None: by what lies in `data_dir`, and without `data_dir` the built-in scene.
+
+    Raises:
+        UserError: an unknown format, nothing of a known format in `data_dir`, or what the format's loader finds.
+    """
+    format, folder = resolve_source(format, data_dir, scene)
+    loaded = _load(FORMATS[format], folder, options)
+    return with_corner_pixels(loaded) if options.paper_pixels else loaded
+
+
+def _load(format: Format, folder: str, options: DataOptions) -> Scene:
+    if options.scene_type == 'object' or not format.is_object:
+        return format.load(folder, options)
+    # Elsewhere near and far are no depths, so the ones asked for are not for the loader.
+    return place_scene(format.load(folder, dataclasses.replace(options, near=None, far=None)), options)
+
+
+def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tuple[str, str]:
+    """The format's name and the folder (or file) that it is to read, '' for the built-in scene.
+
+    Raises:
+        UserError: an unknown format, or nothing of a known format in `data_dir`.
+    """
+    if format is not None and format not in FORMATS:
+        raise unknown('data.format', format, FORMATS)
+    if format == BUILT_IN or (format is None and data_dir is None):
+        return BUILT_IN, ''
+    if data_dir is None:
+        raise UserError(f'data.format {format!r} reads files, but no data_dir was given; add --data_dir')
+    folder = find_source(data_dir, scene)
+    return format or recognise(folder), folder
+
+
+def find_source(data_dir: str, scene: str) -> str:
+    """The folder (or file) of a scene: `data_dir/scene` if that is there, else `data_dir` itself.
+
+    Raises:
+        UserError: neither is there, or neither is a scene.
+    """
+    data_dir = os.path.abspath(os.path.expanduser(data_dir))
+    if not os.path.exists(data_dir):
+        raise UserError(f'{data_dir}: no such folder; give as data_dir the folder of the scene, or the one above it')
+    inside, in_archive = os.path.join(data_dir, scene), os.path.join(data_dir, 'train', scene)
+    if scene and os.path.exists(inside):
+        return inside
+    if scene and deepvoxels.holds(in_archive):
+        return in_archive
+    if scene and os.path.isdir(data_dir) and not _is_scene(data_dir):
+        known = [each.name for each in os.scandir(data_dir) if _is_scene(each.path)]
+        if known:
+            raise unknown('scene', scene, known)
+    return data_dir
+
+
+def _is_scene(folder: str) -> bool:
+    return any(format.holds(folder) for format in FORMATS.values())
+
+
+def recognise(folder: str) -> str:
+    """The name of the format that `folder` (or file) is of.
+
+    Raises:
+        UserError: none of them.
+    """
+    for name, format in FORMATS.items():
+        if format.holds(folder):
+            return name
+    looked_for = ', '.join(f'{format.looked_for} ({name})' for name, format in FORMATS.items() if name != BUILT_IN)
+    raise UserError(f'{folder}: no scene recognised, looked for {looked_for}; check data_dir and scene')
+
+
+def fingerprint(format: str, folder: str, options: DataOptions) -> str:
+    """16 hex digits that change when the scene may: by the options, the loaders' code, and each file's path, size and time.
+
+    Raises:
+        UserError: the scene's files are missing or do not list its images.
+    """
+    digest = hashlib.sha256(repr((format, dataclasses.astuple(options))).encode())
+    for code in sorted(Path(__file__).parent.glob('*.py')):
+        digest.update(code.read_bytes())
+    for path in FORMATS[format].sources(folder, options):
+        try:
+            state = os.stat(path)
+        except OSError as error:
+            raise UserError(f'{path}: cannot be read ({error.strerror}); check the scene folder') from error
+        digest.update(repr((os.path.abspath(path), state.st_size, state.st_mtime_ns)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _thin_test(scene: Scene, every: int) -> Scene:
+    """The scene with every Nth of its test images."""
+    left_out = set(scene.indices('test')) - set(scene.indices('test')[::every])
+    kept = [i for i in range(len(scene.names)) if i not in left_out]
+    return make_scene(
+        [scene.names[i] for i in kept],
+        [scene.split[i] for i in kept],
+        [scene.image(i) for i in kept],
+        jax.tree.map(lambda field: field[kept], scene.cameras),
+        scene.weights[kept],
+    )

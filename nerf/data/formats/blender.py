@@ -1,0 +1,138 @@
+"""Scenes as the NeRF synthetic data has them: `transforms_train.json` and its like beside folders of images.
+
+`transform_matrix` is camera-to-world with OpenGL's axes, which is our convention too; `camera_angle_x` is the full
+horizontal angle of view in radians, so the focal length is half the image's width over the tangent of half the angle.
+"""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
+from nerf.data.images import read_shrunk
+from nerf.data.options import DataOptions
+from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.errors import UserError
+
+NEAR, FAR = 2.0, 6.0
+ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
+
+
+class Frame(NamedTuple):
+    """One entry of a transforms file: its name and split, its image's file, [R|t] and the angle of view in radians."""
+
+    name: str
+    split: str
+    path: str
+    pose: np.ndarray
+    angle: float
+    listed_in: str
+
+
+def holds(folder: str) -> bool:
+    """Whether this folder looks like such a scene."""
+    return os.path.isfile(_json_path(folder, 'train'))
+
+
+def load(folder: str, options: DataOptions) -> Scene:
+    """The scene in `folder`: training, validation and test images, in this order; t runs from 2 to 6 unless asked.
+
+    Raises:
+        UserError: a file that is missing, damaged, or does not say what it should, by name.
+    """
+    frames = read_frames(folder, options)
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+        images, full_sizes = zip(*pool.map(lambda frame: read_shrunk(frame.path, options), frames), strict=True)
+    sizes = np.array([image.shape[1::-1] for image in images])
+    cameras = stack_cameras(
+        np.stack([frame.pose for frame in frames]),
+        _lenses(np.array([frame.angle for frame in frames]), sizes, np.array(full_sizes)),
+        sizes,
+        NEAR if options.near is None else options.near,
+        FAR if options.far is None else options.far,
+    )
+    for i, frame in enumerate(frames):
+        check_camera(f'{frame.name} in {frame.listed_in}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
+    return make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
+
+
+def sources(folder: str, options: DataOptions) -> list[str]:
+    """The files that the scene is made from.
+
+    Raises:
+        UserError: as `load`, but for what is inside of the images.
+    """
+    frames = read_frames(folder, options)
+    return sorted({frame.listed_in for frame in frames} | {frame.path for frame in frames})
+
+
+def read_frames(folder: str, options: DataOptions) -> list[Frame]:
+    """All frames of the splits that are there.
+
+    Raises:
+        UserError: no such folder, no training split, or a file that does not say what it should.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f'{folder}: no such folder; give the one that holds transforms_train.json')
+    frames = []
+    for split in SPLITS:
+        if split == 'train' or os.path.isfile(_json_path(folder, split)):
+            every = options.test_every or 1
+            frames += _read_split(folder, split)[:: every if split == 'test' else 1]
+    return frames
+
+
+def _json_path(folder: str, split: str) -> str:
+    return os.path.join(folder, f'transforms_{split}.json')
+
+
+def _read_split(folder: str, split: str) -> list[Frame]:
+    where = _json_path(folder, split)
+    content = read_json(where, 'camera_angle_x and frames')
+    angle = content.get('camera_angle_x')
+    if not isinstance(angle, (int, float)) or not 0 < angle < math.pi:
+        raise UserError(f'{where}: found camera_angle_x {angle!r:.40}, expected an angle of view in radians, between 0 and pi')
+    entries = read_frame_list(content, where)
+    paths = [entry['file_path'] for entry in entries]
+    poses = [pose_of(entry['transform_matrix'], f'{where}, frame {entry["file_path"]!r}') for entry in entries]
+    files = [_image_path(folder, path, where) for path in paths]
+    names = _names(paths, where)
+    return [
+        Frame(f'{split}_{name}', split, file, pose, angle, where) for name, file, pose in zip(names, files, poses, strict=True)
+    ]
+
+
+def _image_path(folder: str, path: str, where: str) -> str:
+    """The file that a frame means: with its ending or, as usual, without it."""
+    file = os.path.join(folder, path_within(path, where))
+    return file if os.path.isfile(file) else f'{file}.png'
+
+
+def _names(paths: list[str], where: str) -> list[str]:
+    """What to call the frames: their files' names or, where these repeat (`a/rgb`, `b/rgb`), their whole paths."""
+    whole = [_without_ending(os.path.normpath(path)) for path in paths]
+    for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f'{where}: lists an image twice; expected each file_path once')
+
+
+def _without_ending(path: str) -> str:
+    stem, ending = os.path.splitext(path)
+    return stem if ending.lower() in ENDINGS else path
+
+
+def _lenses(angles: np.ndarray, sizes: np.ndarray, full_sizes: np.ndarray) -> np.ndarray:
+    """Intrinsics [k, 3, 3] of images of `sizes` (width, height) [k, 2] that were `full_sizes` on disk.
+
+    Pixels are square on disk. The two sizes are rounded apart from each other, so each axis has its own ratio.
+    """
+    focal = 0.5 * full_sizes[:, 0] / np.tan(0.5 * angles)
+    lenses = np.tile(np.eye(3), (len(sizes), 1, 1))
+    lenses[:, [0, 1], [0, 1]] = focal[:, None] * sizes / full_sizes
+    lenses[:, :2, 2] = sizes / 2
+    return lenses

@@ -1,0 +1,152 @@
+"""COLMAP's binary files, byte by byte: no count is believed before the bytes that it promises are seen to be there.
+
+All numbers are little-endian. What these functions return is as those of `nerf.data.formats.colmap_text` do.
+"""
+
+import struct
+
+import numpy as np
+
+from nerf.data.formats.colmap_cameras import CAMERA_MODELS, MODEL_NAMES, ModelCamera, make_camera
+from nerf.errors import UserError
+
+COUNT = struct.Struct('<Q')
+CAMERA = struct.Struct('<IiQQ')  # id, model, width, height; then the parameters
+IMAGE = struct.Struct('<I7dI')  # id, quaternion, translation, camera id; then the name, ended by a zero byte
+LONGEST_NAME = 1024
+OBSERVATION = np.dtype([('xy', '<f8', 2), ('point_id', '<i8')])
+# The start of a point; `track` pairs of 32-bit numbers follow.
+POINT = np.dtype([('id', '<i8'), ('xyz', '<f8', 3), ('colour', 'u1', 3), ('error', '<f8'), ('track', '<u8')])
+TRACK_ENTRY = 8
+
+
+class Cursor:
+    """A place in a file that is read from its start to its end."""
+
+    def __init__(self, path: str) -> None:
+        """At the start of the file at `path`."""
+        with open(path, 'rb') as file:
+            self.data = file.read()
+        self.path = path
+        self.at = 0
+
+    @property
+    def left(self) -> int:
+        """How many bytes follow."""
+        return len(self.data) - self.at
+
+    def take(self, layout: struct.Struct) -> tuple:
+        """The numbers that follow.
+
+        Raises:
+            UserError: fewer bytes follow.
+        """
+        if layout.size > self.left:
+            raise cut_off(self.path)
+        values = layout.unpack_from(self.data, self.at)
+        self.at += layout.size
+        return values
+
+    def count(self, what: str, size: int) -> int:
+        """The number that follows, of things that take `size` bytes each at least.
+
+        Raises:
+            UserError: so many do not fit into the rest of the file.
+        """
+        (count,) = self.take(COUNT)
+        if count > self.left // size:
+            raise UserError(
+                f'{self.path}: says {count} {what} follow, but only {self.left} bytes do; it is damaged: copy it anew'
+            )
+        return count
+
+    def name(self) -> str:
+        """The text that follows, up to a zero byte.
+
+        Raises:
+            UserError: no such byte soon, or not UTF-8.
+        """
+        end = self.data.find(b'\0', self.at, self.at + LONGEST_NAME + 1)
+        if end < 0:
+            raise UserError(
+                f'{self.path}: an image name does not end within {LONGEST_NAME} bytes; the file is damaged: copy it anew'
+            )
+        start, self.at = self.at, end + 1
+        try:
+            return self.data[start:end].decode()
+        except UnicodeDecodeError:
+            raise UserError(f'{self.path}: found an image name that is not UTF-8; rename the image and export anew') from None
+
+    def end(self) -> None:
+        """Nothing may follow.
+
+        Raises:
+            UserError: something does.
+        """
+        if self.left:
+            raise UserError(f'{self.path}: {self.left} bytes follow after its last entry, expected none; export the model anew')
+
+
+def cut_off(path: str) -> UserError:
+    """The error for a file that ends within an entry."""
+    return UserError(f'{path}: ends in the middle of an entry; it is damaged or cut off: copy it anew')
+
+
+def read_cameras(path: str) -> list[tuple[int, ModelCamera]]:
+    """Ids and cameras of cameras.bin.
+
+    Raises:
+        UserError: a damaged file, or a camera that cannot be.
+    """
+    cursor = Cursor(path)
+    cameras = []
+    for _ in range(cursor.count('cameras', CAMERA.size)):
+        camera_id, model_id, width, height = cursor.take(CAMERA)
+        name = MODEL_NAMES[model_id] if 0 <= model_id < len(MODEL_NAMES) else f'number {model_id}'
+        params = cursor.take(struct.Struct(f'<{len(CAMERA_MODELS.get(name, ()))}d'))
+        cameras.append((camera_id, make_camera(f'{path}, camera {camera_id}', name, width, height, params)))
+    cursor.end()
+    return cameras
+
+
+def read_images(path: str) -> list[tuple]:
+    """Ids, quaternions, translations, camera ids, names, and ids of the points seen (int64 array), of images.bin.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    cursor = Cursor(path)
+    images = []
+    for _ in range(cursor.count('images', IMAGE.size + 1 + COUNT.size)):
+        image_id, *pose, camera_id = cursor.take(IMAGE)
+        name = cursor.name()
+        count = cursor.count(f'observations of {name!r}', OBSERVATION.itemsize)
+        seen = np.ndarray(count, OBSERVATION, cursor.data, cursor.at)['point_id'].copy()
+        cursor.at += count * OBSERVATION.itemsize
+        images.append((image_id, tuple(pose[:4]), tuple(pose[4:]), camera_id, name, seen))
+    cursor.end()
+    return images
+
+
+def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ids int64 [n], positions float64 [n, 3], colours uint8 [n, 3] and errors float64 [n], px, of points3D.bin.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    cursor = Cursor(path)
+    count, data, at = cursor.count('points', POINT.itemsize), cursor.data, cursor.at
+    starts = np.empty(count, np.int64)
+    last, track = len(data) - POINT.itemsize, POINT.fields['track'][1]
+    for i in range(count):  # the only loop over points, so it does nothing else
+        if at > last:
+            raise cut_off(path)
+        starts[i] = at
+        at += POINT.itemsize + TRACK_ENTRY * COUNT.unpack_from(data, at + track)[0]
+    if at > len(data):
+        raise cut_off(path)
+    cursor.at = at
+    cursor.end()
+    # Every byte of the file as the start of a point, without a copy; then those that are one.
+    points = np.ndarray(max(0, last + 1), POINT, data, strides=(1,))[starts]
+    return points['id'], points['xyz'], points['colour'], points['error']

@@ -1,0 +1,182 @@
+"""Scenes that hold each view at several sizes, as the multiscale Blender data of mip-NeRF: `metadata.json` and its PNGs.
+
+The file has an object for each split, of lists with an entry for each image. `cam2world` is our camera_to_world and
+`focal` is in px; the principal point is the middle of the image. `pix2cam` is the inverse of these intrinsics, y and z
+turned, for pixel centres at half integers: it says nothing new and is only compared. `lossmult` is how many pixels of
+the full size one pixel covers, 4^d where the image is 2^d times smaller, and becomes `Scene.weights`. `label` is d.
+
+Both what `python -m nerf.data.multiscale` and what mip-NeRF's own script wrote are read.
+"""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nerf.data.formats.json_files import path_within, read_json
+from nerf.data.images import premultiply, read_image
+from nerf.data.options import DataOptions
+from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.errors import UserError
+
+FILE = 'metadata.json'
+SHAPES = {'cam2world': (4, 4), 'pix2cam': (3, 3), 'width': (), 'height': (), 'focal': (), 'lossmult': (), 'near': (), 'far': ()}
+EXPECTED = 'lists of images and cameras for each split'
+
+
+class Entry(NamedTuple):
+    """One image: its name and split, its file, and the numbers (float64) that `SHAPES` lists."""
+
+    name: str
+    split: str
+    path: str
+    numbers: dict[str, np.ndarray]
+
+
+def holds(folder: str) -> bool:
+    """Whether this folder looks like such a scene; a damaged metadata.json counts, to be refused by its reader."""
+    where = os.path.join(folder, FILE)
+    if not os.path.isfile(where):
+        return False
+    try:
+        train = read_json(where, EXPECTED).get('train')
+    except UserError:
+        return True
+    return isinstance(train, dict) and {'file_path', *SHAPES} <= train.keys()
+
+
+def load(folder: str, options: DataOptions) -> Scene:
+    """The scene in `folder`: training, validation and test images, in this order, at all their sizes.
+
+    t runs as the file says unless asked; pixels weigh as much as the area they cover unless `options.area_weighting` is
+    off.
+
+    Raises:
+        UserError: a file that is missing, damaged, or does not say what it should, by name; or another size asked for.
+    """
+    if options.factor != 1 or options.width is not None:
+        asked = f'width={options.width}' if options.width is not None else f'factor={options.factor}'
+        raise UserError(f'{folder}: holds each view at several sizes already, but data.{asked} was asked for; leave it out')
+    entries = read_entries(folder, options)
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+        images = list(pool.map(_read_whole, entries))
+    numbers = {key: np.stack([entry.numbers[key] for entry in entries]) for key in SHAPES}
+    cameras = stack_cameras(
+        numbers['cam2world'][:, :3],
+        _lenses(numbers),
+        np.stack([numbers['width'], numbers['height']], axis=1),
+        numbers['near'] if options.near is None else options.near,
+        numbers['far'] if options.far is None else options.far,
+    )
+    for i, entry in enumerate(entries):
+        check_camera(f'{entry.name} in {os.path.join(folder, FILE)}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
+    names, split = [entry.name for entry in entries], [entry.split for entry in entries]
+    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `make_scene`
+        weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
+    try:
+        return make_scene(names, split, images, cameras, weights)
+    except UserError as error:
+        raise UserError(f'{os.path.join(folder, FILE)}: {error}') from error
+
+
+def sources(folder: str, options: DataOptions) -> list[str]:
+    """The files that the scene is made from.
+
+    Raises:
+        UserError: as `load`, but for what is inside of the images.
+    """
+    return [os.path.join(folder, FILE), *sorted(entry.path for entry in read_entries(folder, options))]
+
+
+def read_entries(folder: str, options: DataOptions) -> list[Entry]:
+    """All images of the splits that are there; of the test views, every `options.test_every`th with all its sizes.
+
+    Raises:
+        UserError: no such file, no training split, or one that does not say what it should.
+    """
+    where = os.path.join(folder, FILE)
+    content = read_json(where, EXPECTED)
+    entries = []
+    for split in SPLITS:
+        if split == 'train' or split in content:
+            entries += _read_split(folder, split, content.get(split))
+    views = list(dict.fromkeys(_view(entry) for entry in entries if entry.split == 'test'))
+    kept = set(views[:: options.test_every or 1])
+    return [entry for entry in entries if entry.split != 'test' or _view(entry) in kept]
+
+
+def _view(entry: Entry) -> str:
+    """The name that the sizes of a view have in common: `test_r_0` of `test_r_0_d3`."""
+    return re.sub(r'_d\d+$', '', entry.name)
+
+
+def _read_split(folder: str, split: str, table: Any) -> list[Entry]:
+    where = f'{os.path.join(folder, FILE)}, {split}'
+    if not isinstance(table, dict):
+        raise UserError(f'{where}: found no lists of images, expected {", ".join(["file_path", *SHAPES])}')
+    paths = table.get('file_path')
+    if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+        raise UserError(f'{where}: expected a list file_path with the name of each image')
+    columns = {key: _column(table.get(key), (len(paths), *shape), f'{where}: {key}') for key, shape in SHAPES.items()}
+    numbers = [{key: column[i] for key, column in columns.items()} for i in range(len(paths))]
+    for path, row in zip(paths, numbers, strict=True):
+        _check_row(row, f'{where}, {path}')
+    files = [os.path.join(folder, path_within(path, where)) for path in paths]
+    names = _names(paths, where)
+    return [Entry(f'{split}_{name}', split, file, row) for name, file, row in zip(names, files, numbers, strict=True)]
+
+
+def _column(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """One list of the file as float64 of this shape, all finite."""
+    try:
+        column = np.array(values)
+    except ValueError:  # rows of different lengths
+        column = np.array(None)
+    if column.shape != shape or column.dtype.kind not in 'if':
+        found = f'{column.dtype} {column.shape}' if column.dtype.kind in 'if' else 'something else'
+        raise UserError(f'{what}: expected numbers of shape {shape}, found {found}; write the file anew')
+    if not np.isfinite(column).all():
+        raise UserError(f'{what}: has a value that is not finite; write the file anew')
+    return column.astype(np.float64)
+
+
+def _check_row(row: dict[str, np.ndarray], where: str) -> None:
+    """Refuse sizes, poses and lenses that contradict themselves."""
+    width, height, focal = row['width'], row['height'], row['focal']
+    if width < 1 or height < 1 or width % 1 or height % 1 or focal <= 0:
+        raise UserError(f'{where}: found {width:g} x {height:g} px and focal {focal:g}, expected whole and positive numbers')
+    if not np.allclose(row['cam2world'][3], [0, 0, 0, 1]):
+        raise UserError(f'{where}: the last row of cam2world is {row["cam2world"][3].tolist()}, expected [0, 0, 0, 1]')
+    expected = [[1 / focal, 0, -width / 2 / focal], [0, -1 / focal, height / 2 / focal], [0, 0, -1]]
+    if not np.allclose(row['pix2cam'], expected, rtol=1e-3, atol=1e-6):
+        raise UserError(f'{where}: pix2cam is not what focal, width and height say; expected a pinhole in the middle')
+
+
+def _names(paths: list[str], where: str) -> list[str]:
+    """What to call the images: their files' names or, where these repeat, their whole paths, without ending."""
+    whole = [os.path.splitext(os.path.normpath(path))[0] for path in paths]
+    for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f'{where}: lists an image twice; expected each file_path once')
+
+
+def _read_whole(entry: Entry) -> np.ndarray:
+    """The image, premultiplied, if it has the size that the file says."""
+    straight = read_image(entry.path)
+    expected = (int(entry.numbers['height']), int(entry.numbers['width']))
+    if straight.shape[:2] != expected:
+        found, said = (f'{size[1]} x {size[0]}' for size in (straight.shape, expected))
+        raise UserError(f'{entry.path}: found {found} px, expected {said} by {FILE}; convert the scene anew')
+    return premultiply(straight)
+
+
+def _lenses(numbers: dict[str, np.ndarray]) -> np.ndarray:
+    """Intrinsics [k, 3, 3]: square pixels, the principal point in the middle."""
+    lenses = np.tile(np.eye(3), (len(numbers['focal']), 1, 1))
+    lenses[:, 0, 0] = lenses[:, 1, 1] = numbers['focal']
+    lenses[:, 0, 2], lenses[:, 1, 2] = numbers['width'] / 2, numbers['height'] / 2
+    return lenses

@@ -1,0 +1,85 @@
+"""A look at a scene before training: what was read, how the cameras stand, and what is likely to go wrong.
+
+python -m nerf.data.inspect DIR [--scene_type=unbounded] [--factor=4 | --width=400] [--format=colmap] [--out=look.png]
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+from nerf.data.formats import load_scene, resolve_source
+from nerf.data.inspect.checks import geometry_warnings, photo_warnings
+from nerf.data.inspect.measures import measure_photos
+from nerf.data.inspect.picture import save_picture
+from nerf.data.inspect.report import Source, file_warnings, page
+from nerf.data.options import DataOptions
+from nerf.data.placement import SCENE_TYPES
+from nerf.data.scene import Scene
+from nerf.errors import UserError, exit_with_sentence
+
+
+def inspect(scene: Scene, source: Source, said: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The page about a scene, and its warnings alone; `said`: those of its loader."""
+    facts = measure_photos(scene)
+    warnings = [
+        *said,
+        *file_warnings(source),
+        *geometry_warnings(scene, source.options),
+        *photo_warnings(scene, source.options, facts),
+    ]
+    return page(scene, source, facts, warnings), warnings
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """The warnings that are logged meanwhile, which are part of the page and so not printed by themselves."""
+    log, lines = logging.getLogger('nerf'), []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    propagated, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagated
+
+
+def _check_out(out: str) -> None:
+    """Refuse what cannot become a picture before time is spent on the scene."""
+    if not out.lower().endswith('.png') or os.path.isdir(out):
+        raise UserError(f'--out={out}: expected the name of a file that ends in .png')
+    if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
+        raise UserError(f'--out={out}: no such folder; make it first, or choose another')
+
+
+@exit_with_sentence
+def main(args: Sequence[str] | None = None) -> None:
+    """The command: print the page about the scene in DIR, and draw it if there is an --out."""
+    parser = argparse.ArgumentParser(prog='python -m nerf.data.inspect', description='Look at a scene before training on it.')
+    parser.add_argument('dir', nargs='?', help="the scene's folder; the built-in scene if left out")
+    parser.add_argument('--format', help='recognised by what lies in the folder unless given')
+    parser.add_argument('--scene_type', default='object', choices=SCENE_TYPES)
+    parser.add_argument('--factor', type=int, default=1, help='make images so many times smaller')
+    parser.add_argument('--width', type=int, help='or so many px wide')
+    parser.add_argument('--near', type=float, help='try where rays start')
+    parser.add_argument('--far', type=float, help='and where they end')
+    parser.add_argument('--out', help='a PNG to draw: cameras, points and photos')
+    given = parser.parse_args(args)
+    if given.out is not None:
+        _check_out(given.out)
+    options = DataOptions(given.factor, given.width, given.near, given.far, scene_type=given.scene_type)
+    format, folder = resolve_source(given.format, given.dir, '')
+    with _heard() as said:
+        scene = load_scene(format, folder or None, '', options)
+    text, warnings = inspect(scene, Source(format, folder, options), said)
+    print(text)
+    if given.out is not None:
+        save_picture(given.out, scene, text, warnings)
+        print(f'\ndrawn: {given.out}')
+
+
+if __name__ == '__main__':
+    main()

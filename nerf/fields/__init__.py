@@ -1,0 +1,1 @@
+"""What is learned: one sample in; density and colour out."""

@@ -1,0 +1,1 @@
+"""The machine around a run: flags, the terminal, processes, files."""

@@ -1,0 +1,39 @@
+"""Files and folders that are written as a whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from nerf.errors import UserError
+
+
+@contextlib.contextmanager
+def written_at_once(out: str) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` if all goes well and else disappears.
+
+    Raises:
+        UserError: `out` exists and is not an empty folder, or cannot be written.
+    """
+    target = Path(out).absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UserError(f'--out={out}: exists and is not an empty folder; choose another, or remove it first')
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{target.name}-', dir=target.parent) as temporary:
+            folder = Path(temporary, 'scene')
+            folder.mkdir()
+            yield folder
+            if target.exists():
+                target.rmdir()
+            folder.rename(target)
+    except OSError as error:
+        raise UserError(f'--out={out}: cannot be written ({error.strerror}); choose a folder you may write to') from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is never seen half written."""
+    temporary = path.with_name(f'.{path.name}.partial')
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

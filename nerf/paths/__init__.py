@@ -1,0 +1,150 @@
+"""Camera paths for videos.
+
+`PATHS` maps a path's name to a function of a scene and `PathOptions`. Add one line to add a path. All paths follow from the
+cameras alone, so that a trained scene whose data are gone gets the same video.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from nerf.data.scene import Scene
+from nerf.errors import UserError, unknown
+from nerf.paths.cameras import MAX_SIDE, check_sees_ahead, frame_size, lenses_at, pinholes, resized, training
+from nerf.paths.files import MAX_FRAMES, read_path_file
+from nerf.paths.keyframes import smooth_path, tour
+from nerf.paths.orbits import NUM_FRAMES, ellipse, looked_at, spherical, spiral
+from nerf.ray.cameras import Camera
+
+SMOOTHING = 1.5  # frames, of the path through hand-held training cameras
+
+
+@dataclasses.dataclass(frozen=True)
+class PathOptions:
+    """What the user may ask of a path.
+
+    Attributes:
+        num_frames: None: 120; for the path train, one for each training camera; a file has its own number.
+        keyframes: names of images to pass; the first one again at the end closes the path.
+        file: a path that `save_path_file` or nerfstudio wrote.
+        elevation: degrees above the ground, for the path spherical; None: the median of the cameras'.
+        width: of the frames, px; wins over `factor`. None: as the training images or the file.
+        factor: frames are made this many times smaller.
+    """
+
+    num_frames: int | None = None
+    keyframes: tuple[str, ...] = ()
+    file: str | None = None
+    elevation: float | None = None
+    width: int | None = None
+    factor: int = 1
+
+    def __post_init__(self) -> None:
+        for name, highest in (('num_frames', MAX_FRAMES), ('width', MAX_SIDE), ('factor', MAX_SIDE)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= highest:
+                raise UserError(f'path option {name}: found {value}, expected 1 to {highest}')
+        if self.elevation is not None and not abs(self.elevation) <= 89:
+            raise UserError(f'path option elevation: found {self.elevation}, expected -89 to 89 degrees')
+
+
+def make_path(name: str | None, scene: Scene, scene_type: str, options: PathOptions) -> Camera:
+    """The cameras of a path, stacked; `name` None: the file or the keyframes of the options, else what the scene's type has.
+
+    They are pinholes with the lens (median), size (median), near, far and NDC of the training cameras.
+
+    Raises:
+        UserError: an unknown path, scene type or image, a file that is none, or cameras that this path does not suit.
+    """
+    if name is None:
+        name = 'file' if options.file else 'keyframes' if options.keyframes else default_path(scene, scene_type)
+    if name not in PATHS:
+        raise unknown('path', name, PATHS)
+    path = resized(PATHS[name](scene, options), options.width, options.factor)
+    check_sees_ahead(path)
+    return path
+
+
+def default_path(scene: Scene, scene_type: str) -> str:
+    """The name of the path for scenes of this type; cameras that look at nothing in common are followed.
+
+    Raises:
+        UserError: an unknown scene type.
+    """
+    if scene_type not in DEFAULT_PATHS:
+        raise unknown('scene_type', scene_type, DEFAULT_PATHS)
+    return 'train' if looked_at(training(scene)) is None else DEFAULT_PATHS[scene_type]
+
+
+def follow(cameras: Camera, num_frames: int | None = None) -> Camera:
+    """Through the places of `cameras`, in their order or, where that jumps, from neighbour to neighbour.
+
+    `num_frames` None: one frame for each of them; else a smooth way along them.
+    """
+    size = frame_size(cameras)
+    poses, lenses = np.asarray(cameras.camera_to_world, np.float64), lenses_at(cameras, size)
+    order = tour(poses)
+    poses, lenses = poses[order], lenses[order]
+    if num_frames is not None:
+        # Fewer frames than cameras are not smoothed over many: places and views would be averaged apart from each other.
+        smoothing = SMOOTHING * min(1.0, num_frames / len(poses))
+        poses, lenses = smooth_path(poses, lenses, num_frames, smoothing=smoothing)
+    return pinholes(cameras, poses, lenses, size)
+
+
+def through(scene: Scene, names: tuple[str, ...], num_frames: int = NUM_FRAMES) -> Camera:
+    """A smooth way through the cameras of named images, closed if the last one is the first again.
+
+    Raises:
+        UserError: fewer than two names, or one that no image has.
+    """
+    if len(set(names)) < 2:
+        raise UserError(f'path keyframes: {len(set(names))} images named, expected at least two: name the images to pass')
+    is_closed = names[0] == names[-1]
+    chosen = [find_image(scene, name) for name in (names[:-1] if is_closed else names)]
+    size = frame_size(training(scene))
+    poses = np.asarray(scene.cameras.camera_to_world, np.float64)[chosen]
+    poses, lenses = smooth_path(poses, lenses_at(scene.cameras, size)[chosen], num_frames, is_closed)
+    return pinholes(training(scene), poses, lenses, size)
+
+
+def find_image(scene: Scene, name: str) -> int:
+    """The index of an image by its name, or of a training image by that of its file.
+
+    Raises:
+        UserError: no such image, with the names most like it.
+    """
+    known = {scene.stem(i): int(i) for i in scene.indices('train')}
+    known |= {full: i for i, full in enumerate(scene.names)}
+    for candidate in (name, os.path.splitext(os.path.basename(name))[0]):
+        if candidate in known:
+            return known[candidate]
+    raise unknown('image', name, difflib.get_close_matches(name, known, n=5, cutoff=0.4) or list(known)[:5])
+
+
+def from_file(scene: Scene, file: str | None) -> Camera:
+    """The path in a file; what it does not say of size and lens is as `pinholes` has it.
+
+    Raises:
+        UserError: no file given, or one that is no path.
+    """
+    if file is None:
+        raise UserError('path file: no file was given, expected one that holds a camera path; name it')
+    cameras, read = training(scene), read_path_file(file)
+    size = read.size or frame_size(cameras)
+    usual = np.median(lenses_at(cameras, size), axis=0)
+    return pinholes(cameras, read.poses, np.where(np.isnan(read.lenses), usual, read.lenses), size)
+
+
+PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
+    'spherical': lambda scene, options: spherical(training(scene), options.num_frames or NUM_FRAMES, options.elevation),
+    'spiral': lambda scene, options: spiral(training(scene), options.num_frames or NUM_FRAMES),
+    'ellipse': lambda scene, options: ellipse(training(scene), options.num_frames or NUM_FRAMES),
+    'keyframes': lambda scene, options: through(scene, options.keyframes, options.num_frames or NUM_FRAMES),
+    'train': lambda scene, options: follow(training(scene), options.num_frames),
+    'file': lambda scene, options: from_file(scene, options.file),
+}
+DEFAULT_PATHS = {'object': 'spherical', 'forward_facing': 'spiral', 'unbounded': 'ellipse'}

@@ -1,0 +1,178 @@
+"""Camera paths as JSON files: the project's own, and those of nerfstudio's viewer.
+
+The project's: {"fps": 30, "frames": [{"camera_to_world": 3 rows of 4 numbers, "fl_x", "fl_y", "cx", "cy", "w", "h"}, ...]}, or
+the list of frames alone. All but the poses may be left out, and a frame may be its matrix alone.
+
+nerfstudio's: {"camera_path": [{"camera_to_world": 16 numbers, row by row, "fov": degrees from top to bottom}, ...],
+"render_width", "render_height", "fps", "seconds"}. Its poses are in the world that was trained in there.
+"""
+
+import json
+import math
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nerf.errors import UserError
+from nerf.paths.cameras import MAX_SIDE
+from nerf.ray.cameras import Camera
+
+MAX_FRAMES = 100_000
+MAX_BYTES = 2**27  # a frame takes less than 1 KB
+MAX_FOCAL = 1e6  # px
+LENS = ('fl_x', 'fl_y', 'cx', 'cy')
+
+
+class PathFile(NamedTuple):
+    """What a file says of a path.
+
+    Attributes:
+        poses: camera_to_world, [n, 3, 4].
+        lenses: f_x, f_y, c_x, c_y, [n, 4], px; NaN where it does not say.
+        size: width and height of all frames, px, or None.
+        fps: frames per second, or None.
+    """
+
+    poses: np.ndarray
+    lenses: np.ndarray
+    size: tuple[int, int] | None
+    fps: float | None
+
+
+def read_path_file(path: str) -> PathFile:
+    """The path in a file of any of the three forms.
+
+    Raises:
+        UserError: no such file, no JSON, no frames, a pose that is none, or frames of several or absurd sizes.
+    """
+    content = _read(path)
+    is_nerfstudio = isinstance(content, dict) and 'camera_path' in content
+    frames = content
+    if isinstance(content, dict):
+        frames = content.get('camera_path' if is_nerfstudio else 'frames')
+    if not isinstance(frames, list) or not 1 <= len(frames) <= MAX_FRAMES:
+        found = f'{len(frames)} frames' if isinstance(frames, list) else 'no list of frames'
+        raise UserError(f"{path}: {found} found, expected 1 to {MAX_FRAMES}: a camera path as a list of poses, or nerfstudio's")
+    entries = [frame if isinstance(frame, dict) else {'camera_to_world': frame} for frame in frames]
+    poses = np.stack([_pose(entry, f'{path}: frame {i}') for i, entry in enumerate(entries)])
+    if is_nerfstudio:
+        return PathFile(poses, *_nerfstudio_lenses(content, entries, path), _fps(content, len(frames), path))
+    lenses = [_lens(entry, f'{path}: frame {i}') for i, entry in enumerate(entries)]
+    sizes = {_size(entry, 'w', 'h', f'{path}: frame {i}') for i, entry in enumerate(entries)}
+    if len(sizes) > 1:
+        raise UserError(f'{path}: frames of {len(sizes)} sizes found, expected "w" and "h" alike in all frames or in none')
+    fps = _fps(content, len(frames), path) if isinstance(content, dict) else None
+    return PathFile(poses, np.array(lenses), sizes.pop(), fps)
+
+
+def save_path_file(path: str, cameras: Camera, fps: float) -> None:
+    """Write stacked pinholes as a path; it is read again to the last bit, and never seen half written.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    frames = []
+    for pose, lens, width, height in zip(
+        cameras.camera_to_world, cameras.camera_to_pixel, cameras.width, cameras.height, strict=True
+    ):
+        numbers = [float(value) for value in np.asarray(lens)[[0, 1, 0, 1], [0, 1, 2, 2]]]
+        entry = {'camera_to_world': np.asarray(pose, np.float64).tolist(), **dict(zip(LENS, numbers, strict=True))}
+        frames.append(json.dumps({**entry, 'w': int(width), 'h': int(height)}))
+    text = f'{{"fps": {json.dumps(fps)}, "frames": [\n' + ',\n'.join(frames) + '\n]}\n'
+    try:
+        with open(f'{path}.partial', 'w', encoding='utf-8') as file:
+            file.write(text)
+        os.replace(f'{path}.partial', path)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be written ({error.strerror}); choose a file that you may write') from error
+
+
+def _read(path: str) -> Any:
+    """What the JSON file holds."""
+    try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise UserError(f'{path}: has more than {MAX_BYTES // 2**20} MiB, expected a camera path; check the file')
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise UserError(f'{path}: no such file, expected a camera path; check its name') from None
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror}), expected a camera path; check its name') from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{path}: is not valid JSON ({error}), expected a camera path; write it anew') from error
+
+
+def _pose(entry: dict[str, Any], where: str) -> np.ndarray:
+    """The camera_to_world of a frame, [3, 4]: nested or as 12 or 16 numbers row by row."""
+    try:
+        matrix = np.array(entry.get('camera_to_world'))
+    except ValueError:  # rows of different lengths
+        matrix = np.array(None)
+    if matrix.dtype.kind not in 'if' or matrix.shape not in ((3, 4), (4, 4), (12,), (16,)):
+        raise UserError(f'{where}: camera_to_world is not 3 or 4 rows of 4 numbers, as it should be')
+    pose = matrix.astype(np.float64).reshape(-1, 4)[:3]
+    if not (np.abs(pose) < 1e30).all():  # NaN is not
+        raise UserError(f'{where}: camera_to_world has a number that is not finite; repair or remove this frame')
+    rotation = pose[:, :3]
+    if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        raise UserError(
+            f'{where}: the 3x3 part of camera_to_world is no rotation, expected orthonormal columns: right, up, backward'
+        )
+    return pose
+
+
+def _lens(entry: dict[str, Any], where: str) -> list[float]:
+    """The four numbers of a frame's lens; a single focal length is meant for both axes."""
+    focal_x = _number(entry, 'fl_x', where, 1e-3, MAX_FOCAL)
+    focal_y = _number(entry, 'fl_y', where, 1e-3, MAX_FOCAL)
+    focal_y = focal_x if math.isnan(focal_y) else focal_y
+    return [focal_x, focal_y, *(_number(entry, name, where, -MAX_FOCAL, MAX_FOCAL) for name in ('cx', 'cy'))]
+
+
+def _nerfstudio_lenses(content: dict[str, Any], entries: list[dict[str, Any]], path: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """Lenses [n, 4] by the fields of view, with the principal point in the middle, and the frames' size."""
+    kind = content.get('camera_type', 'perspective')
+    if kind != 'perspective':
+        raise UserError(f'{path}: camera_type {kind!r} found, expected perspective; export the path with that')
+    size = _size(content, 'render_width', 'render_height', path)
+    if size is None:
+        raise UserError(f"{path}: lacks render_width and render_height, expected both as in nerfstudio's camera paths")
+    views = np.array([_number(entry, 'fov', f'{path}: frame {i}', 0.1, 179.0) for i, entry in enumerate(entries)])
+    if np.isnan(views).any():
+        raise UserError(f'{path}: frame {np.argmax(np.isnan(views))} lacks fov, expected the view from top to bottom, degrees')
+    focal = 0.5 * size[1] / np.tan(np.radians(views) / 2)
+    return np.stack([focal, focal, np.full_like(focal, size[0] / 2), np.full_like(focal, size[1] / 2)], axis=1), size
+
+
+def _size(content: dict[str, Any], width: str, height: str, where: str) -> tuple[int, int] | None:
+    """Width and height by these names, px, or None without them."""
+    if content.get(width) is None and content.get(height) is None:
+        return None
+    found = content.get(width), content.get(height)
+    for value in found:
+        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MAX_SIDE and value % 1 == 0
+        if not is_whole:
+            raise UserError(
+                f'{where}: {width}, {height} are {found[0]!r}, {found[1]!r}, expected whole numbers, 1 to {MAX_SIDE}'
+            )
+    return int(found[0]), int(found[1])
+
+
+def _fps(content: dict[str, Any], count: int, path: str) -> float | None:
+    """Frames per second, if the file says so or how long all take."""
+    fps = _number(content, 'fps', path, 0.01, 1000.0)
+    seconds = _number(content, 'seconds', path, 0.0, 1e6)
+    if math.isnan(fps) and seconds > 0:
+        return count / seconds
+    return None if math.isnan(fps) else fps
+
+
+def _number(entry: dict[str, Any], name: str, where: str, low: float, high: float) -> float:
+    """A number by name; NaN where it is left out."""
+    value = entry.get(name)
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f'{where}: {name} is {str(value)[:40]}, expected a number from {low:g} to {high:g}')
+    return float(value)

@@ -1,0 +1,1 @@
+"""From parameters to pictures, and what they are worth."""

@@ -1,0 +1,103 @@
+"""Where a trained model has nothing: its density looked at once, all over the scene, for rendering to skip what is empty."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from nerf import lifting
+from nerf.ray.cameras import Camera, cast
+from nerf.ray.occupancy import Occupancy
+from nerf.ray.structs import Array
+from nerf.render.image import default_chunk, in_blocks
+
+# Cells per axis: of the grid that finds where the scene is, and of the one that is kept.
+COARSE, FINE = 64, 128
+# A cell is empty where a ray that crosses it is stopped with less than this probability.
+MIN_ALPHA = 0.01
+# Cells looked at together, on each device.
+BLOCK = 65536
+
+
+def frusta_box(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """The box that holds all that cameras (stacked) see between near and far, lower and upper corner [3].
+
+    In the space of the rays: the world, or NDC. By rays on a grid of 5 x 5 over each image, its corners and edges included.
+    """
+    shares = np.array(list(itertools.product(np.linspace(0, 1, 5), repeat=2)), np.float32)
+
+    def ends(camera: Camera, share: Array) -> Array:
+        ray = cast(camera, share * jnp.stack([camera.width, camera.height]))
+        return jnp.stack([ray.origin + t * ray.direction for t in (ray.near, ray.far)])
+
+    of_all = lifting.over_rays(lifting.over_samples(ends, in_axes=(None, 0)), in_axes=(0, None))
+    points = np.asarray(jax.jit(of_all)(cameras, shares), np.float64).reshape(-1, 3)
+    return points.min(0), points.max(0)
+
+
+def centres(lower: np.ndarray, upper: np.ndarray, n: int) -> np.ndarray:
+    """Centres of the n x n x n cells of a box, [n^3, 3], world; x changes slowest, as in `Occupancy.cells`."""
+    axes = [low + (np.arange(n) + 0.5) * (high - low) / n for low, high in zip(lower, upper, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1).reshape(-1, 3).astype(np.float32)
+
+
+def cell_alpha(model: nn.Module, params: Any, centre: Array, widths: Array) -> Array:
+    """How likely ONE cell of these widths [3] stops a ray that crosses it, []: the most of its eight octants."""
+    edge = jnp.max(widths)
+
+    def density(octant: Array) -> Array:
+        return model.apply({'params': params}, centre + octant * widths, edge / 2, method='density')
+
+    density = lifting.over_samples(density)(jnp.array(list(itertools.product((-0.25, 0.25), repeat=3))))
+    return 1 - jnp.exp(-jnp.max(density) * edge)
+
+
+def dilate(cells: np.ndarray) -> np.ndarray:
+    """Also every neighbour of an occupied cell, corners included, bool [n, n, n] -> [n, n, n]."""
+    for axis in range(3):
+        padded = np.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)])
+        n = cells.shape[axis]
+        cells = np.logical_or.reduce([padded.take(range(i, i + n), axis) for i in range(3)])
+    return cells
+
+
+def bake(model: nn.Module, params: Any, cameras: Camera, between: Callable[[], None] = lambda: None) -> Occupancy:
+    """Where the model (parameters replicated) has density, within what these cameras (stacked) see.
+
+    A coarse grid over all that they see finds the box around the scene; a fine one over this box is looked at only where the
+    coarse one found something. Either is widened by one cell on all sides. `between` is called now and then.
+    """
+    alpha = lifting.over_devices(
+        lambda params, centres, widths: jax.lax.all_gather(
+            lifting.in_chunks(lambda centre: cell_alpha(model, params, centre, widths), default_chunk())(centres),
+            lifting.DEVICES,
+        ),
+        in_axes=(0, 0, None),
+    )
+
+    def occupied(points: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        found = []
+        size = default_chunk() * jax.device_count() * max(1, BLOCK // default_chunk())
+        for block in in_blocks(lambda points: alpha(params, points, widths), size, points):
+            found.append(block > MIN_ALPHA)
+            between()
+        return np.concatenate(found) if found else np.zeros(0, bool)
+
+    lower, upper = frusta_box(cameras)
+    widths = ((upper - lower) / COARSE).astype(np.float32)
+    coarse = dilate(occupied(centres(lower, upper, COARSE), widths).reshape(COARSE, COARSE, COARSE))
+    if not coarse.any():
+        return Occupancy(lower.astype(np.float32), upper.astype(np.float32), coarse.astype(np.uint8))
+
+    where = np.argwhere(coarse)
+    lower, upper, origin = lower + where.min(0) * widths, lower + (where.max(0) + 1) * widths, lower
+    points = centres(lower, upper, FINE)
+    x, y, z = np.clip((points - origin) / widths, 0, COARSE - 1).astype(int).T
+    fine = coarse[x, y, z]
+    fine[fine] = occupied(points[fine], ((upper - lower) / FINE).astype(np.float32))
+    cells = dilate(fine.reshape(FINE, FINE, FINE)).astype(np.uint8)
+    return Occupancy(lower.astype(np.float32), upper.astype(np.float32), cells)

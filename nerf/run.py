@@ -1,0 +1,109 @@
+"""What the two commands do: train, evaluate and render a scene; or render one that was trained."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+
+from nerf.config import resolve
+from nerf.data.feed.tfds_cache import cached_scene
+from nerf.data.formats import resolve_source
+from nerf.data.inspect.report import Source, short_form
+from nerf.data.options import options_of
+from nerf.data.scene import Scene
+from nerf.errors import UserError
+from nerf.host import processes
+from nerf.models import make_model
+from nerf.ray.spacing import check_near
+from nerf.tasks import run_tasks
+from nerf.tasks.job import TaskOptions, digest
+from nerf.train.loop import train
+from nerf.train.run_folder import Run, Trained, load, prepare, save_run
+from nerf.train.step import check_losses
+from nerf.viewer.server import Address
+from nerf.viewer.watching import check_watching, watching
+
+_log = logging.getLogger('nerf')
+
+
+def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
+    """The scene of a config, and the folder it was found in (None: built in)."""
+    format, folder = resolve_source(config.data.format, data_dir, config.scene)
+    options = options_of(config)
+    scene = cached_scene(format, folder, '', options)
+    for line in short_form(scene, Source(format, folder, options)):
+        _log.info('%s', line)
+    return scene, folder or None
+
+
+def run(
+    config: ml_collections.ConfigDict,
+    data_dir: str | None,
+    model_dir: str,
+    is_profiled: bool = False,
+    viewer: Address | None = None,
+) -> None:
+    """Train a scene into `model_dir`, evaluate it and render what the config says; or do what is missing of it.
+
+    With a `viewer`, browsers see it there while it is learned.
+
+    Raises:
+        UserError: whatever is wrong with the config, the data or the folder, before anything is written.
+    """
+    config = resolve(config)
+    check_losses(config.losses)
+    check_watching(viewer)
+    model = make_model(config.model_name, config.model)
+    scene, folder = read_scene(config, data_dir)
+    try:
+        check_near(float(scene.cameras.near.min()), config.model.spacing)
+    except ValueError as error:
+        raise UserError(f'config.data.near: {error}') from error
+    if processes.is_first():
+        prepare(model_dir)
+        train_cameras = jax.tree.map(lambda field: field[scene.indices('train')], scene.cameras)
+        images = [scene.image(int(i)) for i in scene.indices('train')]
+        save_run(model_dir, Run(config, folder, digest(train_cameras, images, scene.weights), scene))
+    processes.wait_for_all('run saved')
+    with processes.Interruption().heard() as interruption:
+        with watching(viewer, model, scene, config, model_dir) as hooks:
+            state = train(config, scene, model_dir, interruption, hooks, is_profiled)
+        step = int(state.step)
+        if step < config.num_steps:
+            _log.info('stopped at step %d, which is saved: the same command goes on from there', step)
+            return
+        trained = Trained(model, state.params, config, scene, step, Run(config, folder, '', scene))
+        try:
+            run_tasks(config.final_tasks, trained, scene, model_dir, interruption)
+        except processes.Interrupted:
+            _log.info('stopped while rendering: the same command goes on from there')
+            return
+    _log.info('done: %s (tensorboard --logdir=%s)', Path(model_dir) / 'render', model_dir)
+
+
+def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str | None, options: TaskOptions) -> None:
+    """Do tasks with a trained scene.
+
+    Raises:
+        UserError: no run or checkpoint there, an unknown task, data that cannot be read.
+    """
+    trained = load(model_dir, step)
+    _log.info('%s of step %d from %s', trained.config.model_name, trained.step, model_dir)
+    with processes.Interruption().heard() as interruption:
+        try:
+            run_tasks(tasks, trained, scene_to_render(trained, data_dir), model_dir, interruption, options)
+        except processes.Interrupted:
+            _log.info('stopped while rendering: the same command goes on from there')
+
+
+def scene_to_render(trained: Trained, data_dir: str | None) -> Scene:
+    """The scene at `data_dir`, else where it was trained from; its cameras alone if its images are gone."""
+    if data_dir is not None:
+        return read_scene(trained.config, data_dir)[0]
+    try:
+        return read_scene(trained.config, trained.run.data_dir)[0]
+    except UserError:
+        return trained.scene

@@ -1,0 +1,82 @@
+"""The task `test`: the held-out views as pictures, and how good they are."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pandas as pd
+
+from nerf.host import processes
+from nerf.host.console import Progress
+from nerf.host.files import write_atomically
+from nerf.render import colours, evaluation
+from nerf.tasks.job import Job, digest, fresh_folder, write_png
+
+_log = logging.getLogger('nerf')
+
+
+def render_test(job: Job) -> None:
+    """Render the test views to PNGs, and measure them where their images are there."""
+    scene, step = job.scene, job.trained.step
+    test = [int(i) for i in scene.indices('test')]
+    has_images = len(scene.pixels) > 0
+    truths = [scene.image(i) for i in test] if has_images else []
+    cameras = [scene.camera(i) for i in test]
+    settings = {'step': step, 'background': job.background, 'data': digest(cameras, truths), 'skip_empty': job.skip_empty}
+    folder = fresh_folder(job.folder / 'test', settings)
+    left = [i for i in test if not (folder / f'{scene.stem(i)}_rgb.png').exists()]
+    if len(left) < len(test):
+        _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
+    processes.wait_for_all('test views left')
+    progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
+    for i in left:
+        files = colours.pictures(job.render(scene.camera(i)))
+        if processes.is_first():
+            # The colour last: where it lies, the view is finished.
+            for ending in ('depth', 'acc', 'rgb'):
+                write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
+        progress.advance()
+    progress.close()
+    if not has_images:
+        _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
+    elif processes.is_first() and test:
+        write_metrics(job, folder, test)
+
+
+def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
+    """Compare the rendered test views with their images: metrics.csv and metrics.json, and a line for the terminal."""
+    scene = job.scene
+    images, blank = [], []
+    for i in test:
+        truth = evaluation.over_background(scene.image(i), job.background)
+        prediction = imageio.imread(folder / f'{scene.stem(i)}_rgb.png')
+        images.append({'image': scene.stem(i), 'width': truth.shape[1], **evaluation.compare(prediction, truth)})
+        nothing = evaluation.over_background(np.zeros_like(scene.image(i)), job.background)
+        blank.append(evaluation.psnr(nothing, truth))
+    mean, by_width = evaluation.mean_metrics(images), evaluation.means_by_width(images)
+    report = {
+        'mean': mean,
+        **({'by_width': by_width} if by_width else {}),
+        'images': images,
+        'step': job.trained.step,
+        'protocol': evaluation.PROTOCOL,
+        'background_psnr': float(np.mean(blank)),
+        'skip_empty': job.skip_empty,
+        'scene': job.trained.config.scene,
+        'model': job.trained.config.model_name,
+    }
+    write_atomically(folder / 'metrics.csv', pd.DataFrame(images).to_csv(index=False).encode())
+    write_atomically(folder / 'metrics.json', json.dumps(report, indent=2).encode())
+    _log.info(
+        'step %d, %d test views: PSNR %.2f dB, SSIM %.4f (the background alone: %.2f dB)',
+        job.trained.step,
+        len(test),
+        mean['psnr'],
+        mean['ssim'],
+        np.mean(blank),
+    )
+    for width, means in by_width.items():
+        _log.info('%5s px wide: PSNR %.2f dB, SSIM %.4f', width, means['psnr'], means['ssim'])

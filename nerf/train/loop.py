@@ -1,0 +1,277 @@
+"""The loop: batches in, parameters out, with metrics, pictures and checkpoints on the way."""
+
+import dataclasses
+import functools
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from clu import metric_writers, parameter_overview, periodic_actions
+from clu import metrics as clu_metrics
+
+from nerf import lifting
+from nerf.config import flatten
+from nerf.data.feed import pipeline
+from nerf.data.feed.batches import Batches
+from nerf.data.scene import Scene
+from nerf.errors import UserError
+from nerf.host import processes
+from nerf.host.console import Progress
+from nerf.models import make_model
+from nerf.ray.cameras import Camera
+from nerf.ray.structs import Pixel
+from nerf.render import colours, evaluation
+from nerf.render.image import Renderer
+from nerf.train.checkpoints import Checkpoints
+from nerf.train.optimizer import learning_rate, make_optimizer
+from nerf.train.state import TrainState, init_state
+from nerf.train.step import Metrics, make_train_step
+from nerf.train.training_time import Stopwatch
+
+Hook = Callable[[int, TrainState], None]
+_log = logging.getLogger('nerf')
+
+# Steps between two moments at which the host waits for the devices, and processes agree whether to stop. Long
+# un-synchronised loops with collectives can deadlock on forced CPU devices.
+SYNC_EVERY = 20
+MAX_SKIPPED_IN_ROW = 10
+COLLAPSE_AFTER = 500
+
+
+@flax.struct.dataclass
+class Ratio(clu_metrics.Average):
+    """A mean given as the pair (sum of weighted terms, sum of weights), so that uneven devices stay right."""
+
+    @classmethod
+    def empty(cls) -> 'Ratio':
+        """Nothing yet, in the type that sums have: CLU's integer count would have the train step compiled twice."""
+        return cls(total=jnp.zeros((), jnp.float32), count=jnp.zeros((), jnp.float32))
+
+    @classmethod
+    def from_model_output(cls, pair: jax.Array, **_: Any) -> 'Ratio':
+        """The metric of one step on one device, in float32."""
+        return cls(total=pair[0].astype(jnp.float32), count=pair[1].astype(jnp.float32))
+
+
+@flax.struct.dataclass
+class TrainMetrics(clu_metrics.Collection):
+    """Means over all pixels since the last line of the log."""
+
+    loss: Ratio.from_output('loss')
+    mse: Ratio.from_output('mse')
+    acc: Ratio.from_output('acc')
+
+
+def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]]) -> Callable:
+    """The step over all devices, adding to running totals: (state, totals, pixels, cameras) -> (state, totals)."""
+
+    def with_metrics(state: TrainState, totals: TrainMetrics, *batch: Any) -> tuple[TrainState, TrainMetrics]:
+        state, metrics = step(state, *batch)
+        gathered = TrainMetrics.gather_from_model_output(axis_name=lifting.DEVICES, **metrics)
+        return state, totals.merge(gathered)
+
+    return lifting.over_devices(with_metrics, donate=(0, 1))
+
+
+def make_batches(config: Any) -> Batches:
+    """Which pixels a config trains on at each step."""
+    data = config.data
+    return Batches(config.seed, config.batch_size, data.batching, data.crop_steps, data.crop_fraction)
+
+
+def blank_mse(scene: Scene, background: str) -> float:
+    """The mean squared error over the training images of the best picture of a single colour."""
+    pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
+    return float(np.mean(np.var(evaluation.over_background(pixels, background) / 255, axis=0)))
+
+
+@dataclasses.dataclass
+class Watch:
+    """Looks for runs that go nowhere: steps that are not finite, and pictures of one colour."""
+
+    blank_mse: float
+    has_warned: bool = False
+
+    def check(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Warn of a collapse once, with its remedies.
+
+        Raises:
+            UserError: when too many steps in a row were not finite.
+        """
+        if metrics['skipped_in_row'] >= MAX_SKIPPED_IN_ROW:
+            raise UserError(
+                f'step {step}: the loss or its gradient was not finite in {metrics["skipped_in_row"]} steps in a row; '
+                'lower config.optimizer.learning_rate, or set config.optimizer.clip_norm, and check the images and poses'
+            )
+        if step >= COLLAPSE_AFTER and metrics['mse'] > 0.95 * self.blank_mse and not self.has_warned:
+            self.has_warned = True
+            what = 'empty (acc near 0)' if metrics['acc'] < 0.01 else f'of one colour (acc {metrics["acc"]:.2f})'
+            _log.warning(
+                'step %d: the pictures are %s and PSNR does not rise; try another config.seed, a lower '
+                'config.optimizer.learning_rate, more warmup_steps, or a softplus density',
+                step,
+                what,
+            )
+
+
+def write_validation(
+    writer: metric_writers.MetricWriter, renderer: Renderer, scene: Scene, background: str, step: int, params: Any
+) -> None:
+    """Render one held-out view, log its PSNR, and write colour, depth, acc and error to TensorBoard."""
+    held_out = np.concatenate([scene.indices('val'), scene.indices('test'), scene.indices('train')])
+    index = int(held_out[0])
+    rendered = renderer.image(params, scene.camera(index))
+    truth = evaluation.over_background(scene.image(index), background)
+    files = colours.pictures(rendered)
+    psnr = evaluation.psnr(files['rgb'], truth)
+    _log.info('step %d: validation view %s at %.2f dB', step, scene.names[index], psnr)
+    error = colours.error_picture(files['rgb'], truth)
+    images = {**files, 'acc': files['acc'][..., None], 'error': error, 'truth': truth}
+    writer.write_scalars(step, {'validation/psnr': psnr})
+    writer.write_images(step, {f'validation/{name}': image[None] for name, image in images.items()})
+
+
+def train(
+    config: Any,
+    scene: Scene,
+    model_dir: str,
+    interruption: processes.Interruption,
+    hooks: Sequence[Hook] = (),
+    is_profiled: bool = False,
+) -> TrainState:
+    """Train, or go on training, until `num_steps` or an interruption; the un-replicated state, whose `step` tells which.
+
+    Args:
+        config: resolved.
+        hooks: each is called after every step with (steps done, replicated state), on every process.
+        is_profiled: trace a few steps for TensorBoard's profiler.
+    """
+    model = make_model(config.model_name, config.model)
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    checkpoints = Checkpoints(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
+    start = functools.partial(init_state, model, optimizer, scene.camera(0), config.seed)
+    state = checkpoints.restore(jax.eval_shape(start)) or start()
+    if int(state.step) >= config.num_steps:
+        _log.info('training is complete at step %d', int(state.step))
+        return state
+    writer = metric_writers.create_default_writer(model_dir, just_logging=not processes.is_first())
+    if int(state.step):
+        _log.info('going on from the checkpoint of step %d', int(state.step))
+    else:
+        describe(writer, config, state.params)
+    step_function = make_train_step(
+        model, optimizer, config.losses, config.data.background, config.num_steps, config.seed, config.remat_rays
+    )
+    renderer = Renderer(model, config.data.background, config.render_chunk)
+    watch = Watch(blank_mse(scene, config.data.background))
+    stopwatch = Stopwatch(model_dir, int(state.step))
+
+    def save(step: int, state: TrainState) -> None:
+        due = step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
+        if due and processes.is_first():
+            stopwatch.note(step)
+            checkpoints.save(lifting.unreplicate(state))
+
+    def validate(step: int, state: TrainState) -> None:
+        if step % config.eval_every == 0 and step < config.num_steps:
+            write_validation(writer, renderer, scene, config.data.background, step, state.params)
+
+    actions: list[Hook] = [save, validate, *hooks]
+    if processes.is_first():
+        report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer)
+        actions.append(lambda step, state: report(step))
+        if is_profiled:
+            profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
+            actions.append(lambda step, state: profile(step))
+    try:
+        state = loop(config, scene, state, step_function, watch, writer, actions, interruption)
+    finally:
+        writer.flush()
+    if processes.is_first():
+        stopwatch.note(int(state.step))
+        checkpoints.save(state)
+    return state
+
+
+def describe(writer: metric_writers.MetricWriter, config: Any, params: Any) -> None:
+    """Say how large the model is, and write the config to TensorBoard as text and hyperparameters."""
+    _log.info('%s with %s parameters', config.model_name, f'{parameter_overview.count_parameters(params):,}')
+    entries = {name: value if isinstance(value, (int, float, str)) else str(value) for name, value in flatten(config).items()}
+    writer.write_hparams(entries)
+    writer.write_texts(0, {'config': json.dumps(config.to_dict(), indent=2), 'parameters': overview_of(params)})
+
+
+def overview_of(params: Any) -> str:
+    """A table of all parameters with their shapes, as text."""
+    return parameter_overview.get_parameter_overview(params)
+
+
+def loop(
+    config: Any,
+    scene: Scene,
+    state: TrainState,
+    step_function: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]],
+    watch: Watch,
+    writer: metric_writers.MetricWriter,
+    actions: Sequence[Hook],
+    interruption: processes.Interruption,
+) -> TrainState:
+    """Run the steps that are left, calling `actions` after each, until done or interrupted; the un-replicated state."""
+    first_step = int(state.step)
+    rows = config.batch_size // jax.process_count()
+    own = slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)
+    batches = pipeline.batches(scene, make_batches(config), first_step, own, jax.local_device_count())
+    schedule = learning_rate(config.optimizer, config.num_steps)
+    take_step = make_loop_step(step_function)
+    cameras = lifting.replicate(scene.cameras)
+    state, totals = lifting.replicate((state, TrainMetrics.empty()))
+    progress = Progress('training', config.num_steps, first_step, is_quiet=not processes.is_first())
+    note = ''
+    _log.info('compiling the training step for %d device(s) ...', jax.device_count())
+    started = time.monotonic()
+    for step in range(first_step + 1, config.num_steps + 1):
+        state, totals = take_step(state, totals, next(batches), cameras)
+        if step == first_step + 1:
+            jax.block_until_ready(state)
+            _log.info('compiled in %.1f s', time.monotonic() - started)
+        if step % config.log_every == 0 or step == config.num_steps:
+            counters = lifting.unreplicate((state.skipped, state.skipped_in_row))
+            metrics = log_metrics(writer, step, counters, lifting.unreplicate(totals), schedule)
+            watch.check(step, metrics)
+            totals = lifting.replicate(TrainMetrics.empty())
+            note = f'{metrics["psnr"]:.2f} dB'
+        for action in actions:
+            action(step, state)
+        progress.advance(note)
+        are_together = step % SYNC_EVERY == 0
+        if are_together:
+            jax.block_until_ready(state.step)
+        if (are_together or jax.process_count() == 1) and interruption.is_requested():
+            break
+    progress.close()
+    return lifting.unreplicate(state)
+
+
+def log_metrics(
+    writer: metric_writers.MetricWriter,
+    step: int,
+    counters: tuple[np.ndarray, np.ndarray],
+    totals: TrainMetrics,
+    schedule: Callable[[int], float],
+) -> dict[str, float]:
+    """Write the means since the last call, and (steps skipped, of these in a row), to TensorBoard; as numbers, PSNR in dB."""
+    metrics = {name: float(value) for name, value in totals.compute().items()}
+    metrics['psnr'] = float(-10 * np.log10(max(metrics['mse'], 1e-12)))
+    metrics['skipped_steps'], metrics['skipped_in_row'] = map(int, counters)
+    scalars = {**metrics, 'learning_rate': float(schedule(step))}
+    writer.write_scalars(step, {f'train/{name}': value for name, value in scalars.items()})
+    if metrics['skipped_in_row']:
+        _log.warning('step %d: loss or gradient not finite, %d steps skipped so far', step, metrics['skipped_steps'])
+    return metrics

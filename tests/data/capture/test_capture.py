@@ -1,0 +1,247 @@
+import sys
+import types
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+from PIL import Image
+
+from nerf.data.capture import __main__ as capture
+from nerf.data.capture.images import camera_groups, copy_frames, copy_photos, sharpest, sharpness
+from nerf.data.formats.colmap_model import read_model
+from nerf.errors import UserError
+
+WIDTH, HEIGHT, FOCAL = 240, 180, 200.0
+
+
+def noise(points):
+    """Smooth grey noise in space, [n, 3] -> [n] in [0, 1]: random values on three grids, linear in between."""
+    total = np.zeros(len(points))
+    for octave, cell in enumerate((0.32, 0.16, 0.08)):
+        grid = np.random.default_rng(octave).uniform(size=(64, 64, 64))
+        place = points / cell + 32.0
+        low = np.floor(place).astype(int)
+        share = place - low
+        for corner in np.ndindex(2, 2, 2):
+            weight = np.prod(np.where(corner, share, 1 - share), axis=1)
+            total += weight * grid[tuple(((low + corner) % 64).T)] / 3
+    return np.clip(2.5 * (total - 0.5) + 0.5, 0, 1)
+
+
+def room_pose(i):
+    """Rotation (camera to world, OpenCV's axes) and position of view i: on an arc, looking to a corner of the room."""
+    angle = np.radians(7.0 * i - 25)
+    position = np.array([1.1 * np.sin(angle), 0.12 * (i % 3) - 0.1, -1.1 * np.cos(angle)])
+    forward = np.array([0.2, 0.0, 1.0]) - position
+    forward /= np.linalg.norm(forward)
+    right = np.cross([0.0, 1.0, 0.0], forward)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward], 1), position
+
+
+def room_view(i):
+    """What a pinhole camera sees within a room of noise, the box from -1.7 to 1.7, uint8 [HEIGHT, WIDTH, 3]."""
+    rotation, position = room_pose(i)
+    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    rays = np.stack([(x - WIDTH / 2) / FOCAL, (y - HEIGHT / 2) / FOCAL, np.ones_like(x)], -1).reshape(-1, 3) @ rotation.T
+    distance = np.min((1.7 * np.sign(rays) - position) / rays, axis=1)
+    grey = noise(position + distance[:, None] * rays).reshape(HEIGHT, WIDTH)
+    return np.repeat(np.rint(255 * grey).astype(np.uint8)[..., None], 3, axis=-1)
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('photos')
+    for i in range(8):
+        imageio.imwrite(folder / f'view {i}.png', room_view(i))
+    (folder / 'notes.txt').write_text('not a photo')
+    return folder
+
+
+def test_photos_of_a_room_become_a_scene(photos, tmp_path, capsys):
+    pytest.importorskip('pycolmap')
+    out = tmp_path / 'scene'
+    capture.main([str(photos), f'--out={out}'])
+    printed = capsys.readouterr().out
+    assert '8 of 8 images have a camera' in printed
+    assert printed.endswith(f'train: python main.py --config=configs/instant_360.py --data_dir={out}\n')
+    assert sorted(path.name for path in out.iterdir()) == ['images', 'sparse']
+    assert [path.name for path in tmp_path.iterdir()] == ['scene']
+    names = sorted(path.name for path in (out / 'images').iterdir())
+    assert names == [f'view_{i}.png' for i in range(8)]
+    for i, name in enumerate(names):
+        np.testing.assert_array_equal(imageio.imread(out / 'images' / name), room_view(i))
+    model = read_model(str(out / 'sparse' / '0'))
+    assert sorted(image.name for image in model.images) == names
+    assert len(model.cameras) == 1
+    (camera,) = model.cameras.values()
+    assert camera.intrinsics[0, 0] == pytest.approx(FOCAL, rel=0.03)
+    # Rotations between views are those that the photos were made with.
+    found = {image.name: image.rotation.T for image in model.images}
+    for i in range(1, 8):
+        wanted = room_pose(0)[0].T @ room_pose(i)[0]
+        got = found['view_0.png'].T @ found[f'view_{i}.png']
+        angle = np.degrees(np.arccos(np.clip((np.trace(wanted.T @ got) - 1) / 2, -1, 1)))
+        assert angle < 0.5
+    assert len(model.points) > 100
+
+
+class Largest:
+    """A stand-in for a model of COLMAP's."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def num_reg_images(self):
+        return self.count
+
+
+def stand_in(features=100, matched=6, models=(), error=None):
+    """A stand-in for pycolmap whose stages find so much."""
+    calls = []
+
+    class Database:
+        open = classmethod(lambda cls, path: cls())
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *error: None  # noqa: E731
+        num_keypoints = lambda self: features  # noqa: E731
+        read_two_view_geometry_num_inliers = lambda self: ([0] * matched, [20] * matched)  # noqa: E731
+
+    def mapping(*args):
+        if error:
+            raise RuntimeError(error)
+        return {i: Largest(count) for i, count in enumerate(models)}
+
+    module = types.ModuleType('pycolmap')
+    module.calls = calls
+    module.logging = types.SimpleNamespace()
+    module.CameraMode, module.Device = types.SimpleNamespace(SINGLE='single'), types.SimpleNamespace(cpu='cpu')
+    module.Database = Database
+    module.extract_features = lambda *args, **options: calls.append(options['image_names'])
+    module.match_image_pairs = lambda database, pairing_options, device: calls.append(
+        pairing_options['match_list_path'].read_text()
+    )
+    module.incremental_mapping = mapping
+    return module
+
+
+@pytest.mark.parametrize(
+    ('found', 'sentence'),
+    [
+        ({'features': 0}, 'finding features: found none in 8 images; take sharp photos'),
+        ({'matched': 0}, 'matching: none of 28 pairs of images show the same things; take sharp photos'),
+        ({'models': ()}, 'mapping: found cameras for 0 images that fit together, expected at least 4; take sharp photos'),
+        ({'models': (2, 3)}, 'mapping: found cameras for 3 images that fit together, expected at least 4'),
+        ({'error': 'Check failed:\n no way'}, r'mapping: pycolmap failed \(Check failed: no way\)'),
+    ],
+)
+def test_a_stage_that_fails_is_named_and_nothing_is_left(photos, tmp_path, monkeypatch, found, sentence):
+    monkeypatch.setitem(sys.modules, 'pycolmap', stand_in(**found))
+    with pytest.raises(UserError, match=sentence) as caught:
+        capture.capture(str(photos), str(tmp_path / 'scene'))
+    assert '\n' not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_model_is_taken_and_every_pair_is_compared(photos, tmp_path, monkeypatch):
+    module = stand_in(models=(4, 7, 5))
+    images = tmp_path / 'images'
+    images.mkdir()
+    names = copy_photos(str(photos), images, 1600)
+    assert capture.find_cameras(module, tmp_path / 'd', images, tmp_path / 'models').num_reg_images() == 7
+    capture.find_features(module, tmp_path / 'd', images, names)
+    capture.match(module, tmp_path / 'd', capture.pairs_of(names, is_sequence=False), tmp_path / 'pairs.txt')
+    assert module.calls[0] == [f'view_{i}.png' for i in range(8)]
+    assert module.calls[1].splitlines()[:2] == ['view_0.png view_1.png', 'view_0.png view_2.png']
+    assert len(module.calls[1].splitlines()) == 28
+
+
+def test_pairs_of_a_sequence_are_near_or_may_close_a_loop():
+    names = [str(i) for i in range(60)]
+    pairs = capture.pairs_of(names, is_sequence=True)
+    assert len(set(pairs)) == len(pairs)
+    assert ('3', '13') in pairs
+    assert ('3', '14') not in pairs
+    assert ('5', '55') in pairs
+    assert len(pairs) == 10 * 50 + 45 + (12 * 11 // 2 - 11 - 10)
+
+
+def test_missing_package_wrong_source_used_folder_and_too_few(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'pycolmap', None)
+    with pytest.raises(SystemExit):
+        capture.main([str(photos), f'--out={tmp_path / "scene"}'])
+    assert "error: pycolmap is not installed, which finds the cameras: pip install 'nerf-one-ray[capture]'\n" in (
+        capsys.readouterr().err
+    )
+    monkeypatch.setitem(sys.modules, 'pycolmap', stand_in())
+    with pytest.raises(UserError, match='exists and is not an empty folder'):
+        capture.capture(str(photos), str(photos))
+    with pytest.raises(UserError, match='nowhere: no such file or folder; give a folder of photos or a video'):
+        capture.capture(str(tmp_path / 'nowhere'), str(tmp_path / 'scene'))
+    few = tmp_path / 'few'
+    few.mkdir()
+    with pytest.raises(UserError, match='few: found no photos'):
+        capture.capture(str(few), str(tmp_path / 'scene'))
+    imageio.imwrite(few / 'a.png', room_view(0))
+    with pytest.raises(UserError, match='few: holds 1 images, expected at least 4'):
+        capture.capture(str(few), str(tmp_path / 'scene'))
+    (few / 'video.mp4').write_bytes(b'not one')
+    with pytest.raises(UserError, match=r'video\.mp4: cannot be read as a video'):
+        capture.capture(str(few / 'video.mp4'), str(tmp_path / 'scene'))
+    with pytest.raises(SystemExit):
+        capture.main([str(few), f'--out={tmp_path / "scene"}', '--max_size=0'])
+    assert 'error: --max_size=0: expected at least 1' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['few']
+
+
+def exif_of(orientation, focal):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0xA405] = focal
+    return exif
+
+
+def test_photos_are_made_upright_and_small_and_keep_their_focal_length(tmp_path):
+    source, folder = tmp_path / 'source', tmp_path / 'folder'
+    source.mkdir()
+    folder.mkdir()
+    picture = Image.fromarray(np.repeat(np.arange(0, 240, 10, dtype=np.uint8)[None, :, None], 12, axis=0).repeat(3, axis=2))
+    picture.save(source / 'as is.jpg', exif=exif_of(1, 28))
+    picture.save(source / 'turned.jpg', exif=exif_of(6, 28))  # to be turned clockwise: its left is up
+    picture.resize((48, 24)).save(source / 'big.jpg', exif=exif_of(1, 28))
+    picture.save(source / 'other.webp', lossless=True)
+    picture.save(source / 'zoomed.jpg', exif=exif_of(1, 50))
+    names = copy_photos(str(source), folder, 24)
+    assert names == ['as_is.jpg', 'big.jpg', 'other.jpg', 'turned.jpg', 'zoomed.jpg']
+    assert (folder / 'as_is.jpg').read_bytes() == (source / 'as is.jpg').read_bytes()
+    sizes = [Image.open(folder / name).size for name in names]
+    assert sizes == [(24, 12), (24, 12), (24, 12), (12, 24), (24, 12)]
+    turned = np.asarray(Image.open(folder / 'turned.jpg').convert('L'), np.float64)
+    assert (np.diff(turned.mean(1)) > 0).all()
+    assert Image.open(folder / 'turned.jpg').getexif().get(0x0112, 1) == 1
+    assert Image.open(folder / 'big.jpg').getexif().get_ifd(0x8769)[0xA405] == 28
+    groups = camera_groups(folder, names)
+    assert groups == [['as_is.jpg', 'big.jpg'], ['other.jpg'], ['turned.jpg'], ['zoomed.jpg']]
+    picture.save(source / 'as_is.png')
+    with pytest.raises(UserError, match="several photos would be called 'as_is'"):
+        copy_photos(str(source), folder, 24)
+
+
+def test_the_sharpest_frame_of_each_part_of_a_video_is_taken(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = np.full((12, 32, 48, 3), 100, np.uint8)
+    sharp = (2, 3, 8, 11)
+    for i in sharp:
+        frames[i] = rng.choice(np.array([0, 255], np.uint8), (8, 12, 1)).repeat(4, 0).repeat(4, 1)
+    assert sharpness(frames[0]) == 0
+    taken = list(sharpest(iter(frames), total=12, count=4))
+    assert [int(np.argmin([np.abs(frame - other.astype(int)).sum() for other in frames])) for frame in taken] == [2, 3, 8, 11]
+    assert len(list(sharpest(iter(frames), total=12, count=50))) == 12
+    assert len(list(sharpest(iter(frames[:0]), total=1, count=5))) == 0
+    imageio.imwrite(tmp_path / 'video.mp4', frames, plugin='FFMPEG', fps=6, macro_block_size=1)
+    names = copy_frames(str(tmp_path / 'video.mp4'), tmp_path, 4, 24)
+    assert names == [f'frame_{i:04d}.jpg' for i in range(4)]
+    for name, i in zip(names, sharp, strict=True):
+        wanted = Image.fromarray(frames[i]).resize((24, 16), Image.Resampling.LANCZOS)
+        difference = np.asarray(Image.open(tmp_path / name), np.float64) - np.asarray(wanted)
+        assert np.abs(difference).mean() < 15

@@ -1,0 +1,119 @@
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from nerf.data.feed.batches import Batches, pixel_batch, plain_batches
+from nerf.data.scene import make_scene, stack_cameras
+from nerf.errors import UserError
+
+SIZES = np.array([(6, 4), (4, 8), (10, 2)])  # width, height; the second image is not for training
+
+
+@pytest.fixture
+def scene():
+    """Pixels that say where they are: (image, column, row, 255)."""
+    images = []
+    for i, (width, height) in enumerate(SIZES):
+        column, row = np.meshgrid(np.arange(width), np.arange(height))
+        images.append(np.stack([np.full_like(row, i), column, row, np.full_like(row, 255)], -1).astype(np.uint8))
+    cameras = stack_cameras(np.tile(np.eye(3, 4), (3, 1, 1)), np.tile(np.eye(3), (3, 1, 1)), SIZES, 1.0, 2.0)
+    return make_scene(['a', 'b', 'c'], ['train', 'test', 'train'], images, cameras)
+
+
+def assert_same(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y, strict=True), a, b)
+
+
+def test_pixels_are_what_is_at_their_place(scene):
+    batch = pixel_batch(scene, scene.indices('train'), 3, 5, 500)
+    np.testing.assert_array_equal(batch.rgba[:, 0], batch.camera)
+    np.testing.assert_array_equal(batch.rgba[:, 1:3] + 0.5, batch.xy)
+    assert (batch.weight == 1).all()
+    assert [str(x.dtype) for x in (batch.camera, batch.xy, batch.rgba, batch.weight)] == [
+        'int32',
+        'float32',
+        'uint8',
+        'float32',
+    ]
+    assert [x.shape for x in (batch.camera, batch.xy, batch.rgba, batch.weight)] == [(500,), (500, 2), (500, 4), (500,)]
+
+
+def test_mixed_is_uniform_over_all_pixels_of_the_training_images(scene):
+    count = 200_000
+    batch = pixel_batch(scene, scene.indices('train'), 0, 0, count)
+    _, often = np.unique(batch.rgba, axis=0, return_counts=True)
+    assert len(often) == 6 * 4 + 10 * 2  # each pixel of a and c, none of b
+    expected = count / len(often)
+    assert np.abs(often - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_pixels_weigh_what_their_image_does(scene):
+    weighted = dataclasses.replace(scene, weights=np.array([1, 4, 16], np.float32))
+    batch = pixel_batch(weighted, scene.indices('train'), 3, 5, 500)
+    np.testing.assert_array_equal(batch.weight, np.where(batch.rgba[:, 0] == 2, 16, 1).astype(np.float32), strict=True)
+    assert set(batch.camera) == {0, 2}
+
+
+@pytest.mark.parametrize('weight', [0, -1, np.nan, np.inf])
+def test_weights_that_cannot_be_are_refused(scene, weight):
+    images, weights = [scene.image(i) for i in range(3)], np.array([1, 1, weight], np.float32)
+    with pytest.raises(UserError, match=rf'image c: weight {float(weight)} found, expected a positive number'):
+        make_scene(scene.names, scene.split, images, scene.cameras, weights)
+
+
+def test_crop_uses_all_of_the_central_part_and_nothing_else(scene):
+    batch = pixel_batch(scene, scene.indices('train'), 0, 0, 2000, crop=0.5)
+    first, last = batch.camera == 0, batch.camera == 2
+    assert set(map(tuple, batch.xy[first])) == set(itertools.product([1.5, 2.5, 3.5], [1.5, 2.5]))  # 3 x 2 of 6 x 4
+    assert set(map(tuple, batch.xy[last])) == set(itertools.product([2.5, 3.5, 4.5, 5.5, 6.5], [0.5]))  # 5 x 1 of 10 x 2
+    assert abs(first.mean() - 6 / 11) < 0.05
+    np.testing.assert_array_equal(batch.rgba[:, 1:3] + 0.5, batch.xy)
+
+
+def test_single_image_draws_one_image_for_each_batch(scene):
+    steps = [pixel_batch(scene, scene.indices('train'), 0, step, 300, 'single_image') for step in range(400)]
+    assert all(len(set(batch.camera.tolist())) == 1 for batch in steps)
+    assert abs(np.mean([batch.camera[0] == 0 for batch in steps]) - 0.5) < 0.12  # by image, not by area
+    small = next(batch for batch in steps if batch.camera[0] == 2)
+    assert len(np.unique(small.rgba, axis=0)) == 20
+
+
+def test_a_batch_is_a_function_of_seed_and_step(scene):
+    images = scene.indices('train')
+    once = pixel_batch(scene, images, 7, 123_456, 64)
+    assert_same(once, pixel_batch(scene, images, 7, 123_456, 64))
+    for seed, step in ((7, 123_457), (8, 123_456), (123_456, 7)):
+        assert (pixel_batch(scene, images, seed, step, 64).xy != once.xy).any()
+
+
+def test_resuming_and_rows_give_the_same_global_batches(scene):
+    spec = Batches(seed=1, batch_size=12, batching='mixed')
+    whole = list(itertools.islice(plain_batches(scene, spec, 0), 5))
+    assert_same(whole[3], next(plain_batches(scene, spec, 3)))
+    parts = [list(itertools.islice(plain_batches(scene, spec, 0, slice(k, k + 6)), 5)) for k in (0, 6)]
+    for step in range(5):
+        assert_same(whole[step], jax.tree.map(lambda *x: np.concatenate(x), parts[0][step], parts[1][step]))
+
+
+def test_the_crop_ends_after_its_steps(scene):
+    spec = Batches(seed=1, batch_size=300, batching='mixed', crop_steps=2, crop_fraction=0.5)
+    images = scene.indices('train')
+    different = [len(np.unique(batch.rgba, axis=0)) for batch in itertools.islice(plain_batches(scene, spec, 0), 4)]
+    assert different[:2] == [11, 11]
+    assert min(different[2:]) > 40
+    assert_same(spec.at(scene, images, 1), pixel_batch(scene, images, 1, 1, 300, crop=0.5))
+    assert_same(spec.at(scene, images, 2), pixel_batch(scene, images, 1, 2, 300))
+
+
+def test_specs_that_cannot_be():
+    with pytest.raises(UserError, match="unknown batching 'all': expected one of mixed, single_image"):
+        Batches(0, 8, 'all')
+    with pytest.raises(UserError, match='batch_size 0'):
+        Batches(0, 0)
+    with pytest.raises(UserError, match='seed -1'):
+        Batches(-1, 8)
+    with pytest.raises(UserError, match=r'crop_fraction 1\.5'):
+        Batches(0, 8, crop_fraction=1.5)

@@ -1,0 +1,181 @@
+import json
+import logging
+import os
+import signal
+
+import imageio.v3 as imageio
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs import tiny
+from nerf import run as running
+from nerf.config import resolve
+from nerf.data import procedural
+from nerf.errors import UserError
+from nerf.host.processes import Interruption
+from nerf.tasks.job import TaskOptions
+from nerf.train import loop as training
+from nerf.train.checkpoints import Checkpoints
+from nerf.train.run_folder import load
+
+log = logging.getLogger('nerf')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TFDS_DATA_DIR', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A whole run of configs/tiny.py."""
+    folder = tmp_path_factory.mktemp('run')
+    running.run(tiny.get_config(), None, str(folder))
+    return folder
+
+
+def parameters(folder, step=None):
+    return load(str(folder), step).params
+
+
+def test_a_run_learns(finished):
+    report = json.loads((finished / 'render/test/metrics.json').read_text())
+    assert report['mean']['psnr'] > report['background_psnr'] + 0.5
+    assert report['step'] == 40
+    assert len(report['images']) == 10
+    assert report['mean']['psnr'] == pytest.approx(np.mean([image['psnr'] for image in report['images']]))
+    table = pd.read_csv(finished / 'render/test/metrics.csv')
+    assert table.psnr.tolist() == pytest.approx([image['psnr'] for image in report['images']])
+    assert 'SSIM' in report['protocol']
+
+
+def test_the_files_of_a_run(finished):
+    for ending in ('rgb', 'depth', 'acc'):
+        assert imageio.imread(finished / f'render/test/r_3_{ending}.png').shape[:2] == (16, 16)
+    for name in ('rgb', 'depth'):
+        assert imageio.imread(finished / f'render/video/{name}.mp4').shape == (4, 16, 16, 3)
+    assert Checkpoints(str(finished / 'checkpoints')).steps() == [20, 40]
+    assert list(finished.glob('events.out.tfevents.*'))
+
+
+def test_a_finished_run_does_only_what_is_missing(finished, caplog):
+    picture = finished / 'render/test/r_3_rgb.png'
+    kept = finished / 'render/test/r_4_rgb.png'
+    before, time = picture.read_bytes(), kept.stat().st_mtime_ns
+    picture.unlink()
+    log.propagate = True
+    with caplog.at_level(logging.INFO):
+        running.run(tiny.get_config(), None, str(finished))
+    assert 'training is complete at step 40' in caplog.text
+    assert '9 of 10 test views of step 40 are there already' in caplog.text
+    assert '4 of 4 frames of step 40 are there already' in caplog.text
+    assert picture.read_bytes() == before
+    assert kept.stat().st_mtime_ns == time
+
+
+def test_another_step_is_rendered_anew(finished):
+    rgb = finished / 'render/test/r_3_rgb.png'
+    final = rgb.read_bytes()
+    running.render(str(finished), ['test'], 20, None, TaskOptions(chunk=7))
+    assert json.loads((finished / 'render/test/metrics.json').read_text())['step'] == 20
+    assert rgb.read_bytes() != final
+    running.render(str(finished), ['test'], None, None, TaskOptions())
+    assert rgb.read_bytes() == final
+
+
+def test_what_is_empty_is_baked_once_and_skipped(finished, caplog):
+    grid = finished / 'render/occupancy_40.npz'
+    before, picture = grid.read_bytes(), finished / 'render/test/r_3_rgb.png'
+    skipping = picture.read_bytes()
+    log.propagate = True
+    with caplog.at_level(logging.INFO):
+        running.render(str(finished), ['test'], None, None, TaskOptions(skip_empty=False))
+        assert 'baked' not in caplog.text
+        assert 'field evaluations: 0.0819 M of 0.0819 M (1.0 times fewer)' in caplog.text
+        assert not json.loads((finished / 'render/test/metrics.json').read_text())['skip_empty']
+        grid.write_bytes(before[: len(before) // 2])
+        running.render(str(finished), ['test'], None, None, TaskOptions())
+        assert caplog.text.count('baked what is empty') == 1
+        assert grid.read_bytes() == before
+        picture.unlink()
+        running.render(str(finished), ['test'], None, None, TaskOptions())
+        assert caplog.text.count('baked what is empty') == 1
+    assert picture.read_bytes() == skipping
+
+
+def test_unknown_task_and_step(finished):
+    with pytest.raises(UserError, match=r"unknown task 'tset': expected one of .*, test, video"):
+        running.render(str(finished), ['tset'], None, None, TaskOptions())
+    with pytest.raises(UserError, match='no checkpoint of step 21'):
+        running.render(str(finished), ['test'], 21, None, TaskOptions())
+
+
+def test_without_images_views_are_rendered_and_metrics_left_out(tmp_path, caplog):
+    source = tmp_path / 'scene'
+    procedural.write(str(source), 8)
+    config = tiny.get_config()
+    config.data.width, config.num_steps, config.test_every = 8, 2, 5
+    running.run(config, str(source), str(tmp_path / 'run'))
+    assert len(json.loads((tmp_path / 'run/render/test/metrics.json').read_text())['images']) == 2
+    source.rename(tmp_path / 'moved')
+    for file in (tmp_path / 'run/render/test').iterdir():
+        file.unlink()
+    log.propagate = True
+    with caplog.at_level(logging.INFO):
+        running.render(str(tmp_path / 'run'), ['test'], None, None, TaskOptions())
+    assert 'metrics are left out' in caplog.text
+    assert (tmp_path / 'run/render/test/r_5_rgb.png').exists()
+    assert not (tmp_path / 'run/render/test/metrics.json').exists()
+    running.render(str(tmp_path / 'run'), ['test'], None, str(tmp_path / 'moved'), TaskOptions())
+    assert (tmp_path / 'run/render/test/metrics.json').exists()
+
+
+def test_interrupted_and_resumed_is_bit_identical(finished, tmp_path):
+    config = tiny.get_config()
+    config.eval_every = 1000
+    config = resolve(config)
+    scene, _ = running.read_scene(config, None)
+
+    def interrupt_at_25(step, state):
+        if step == 25:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with Interruption().heard() as interruption:
+        state = training.train(config, scene, str(tmp_path), interruption, hooks=[interrupt_at_25])
+    assert int(state.step) == 25
+    assert Checkpoints(str(tmp_path / 'checkpoints')).steps() == [20, 25]
+    state = training.train(config, scene, str(tmp_path), Interruption())
+    jax.tree.map(np.testing.assert_array_equal, state.params, parameters(finished))
+
+
+def test_nonfinite_steps_stop_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, 'MAX_SKIPPED_IN_ROW', 5)
+    config = tiny.get_config()
+    config.losses.mse = float('nan')
+    with pytest.raises(UserError, match=r'not finite in \d+ steps in a row; lower config.optimizer.learning_rate'):
+        running.run(config, None, str(tmp_path))
+
+
+def test_a_collapse_is_named_once(caplog):
+    watch = training.Watch(blank_mse=0.1)
+    log.propagate = True
+    with caplog.at_level(logging.WARNING):
+        watch.check(600, {'mse': 0.02, 'acc': 0.4, 'skipped_in_row': 0})
+        assert caplog.text == ''
+        watch.check(600, {'mse': 0.0999, 'acc': 0.001, 'skipped_in_row': 0})
+        watch.check(700, {'mse': 0.0999, 'acc': 0.001, 'skipped_in_row': 0})
+    assert caplog.text.count('empty (acc near 0)') == 1
+    assert 'softplus' in caplog.text
+
+
+def test_blank_mse_is_the_error_of_the_best_single_colour():
+    scene = procedural.load(8)
+    pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')]).astype(float)
+    white = (pixels[:, :3] + 255 - pixels[:, 3:]) / 255
+    errors = [np.mean((white - white.mean(0) - shift) ** 2) for shift in (0, 0.05, -0.05)]
+    assert training.blank_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
+    assert errors[0] < min(errors[1:])

@@ -1,0 +1,174 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import tiny
+from nerf import lifting
+from nerf.config import resolve
+from nerf.errors import UserError
+from nerf.models import make_model
+from nerf.ray.background import backdrop, observed
+from nerf.ray.cameras import intrinsics
+from nerf.ray.structs import Pixel
+from nerf.train import step as train_step
+from nerf.train.optimizer import clip_networks, learning_rate, make_optimizer
+from nerf.train.state import init_state
+
+OPTIONS = {
+    'learning_rate': 1e-2,
+    'final_learning_rate': 1e-4,
+    'decay_steps': None,
+    'warmup_steps': 10,
+    'warmup_scale': 0.1,
+    'adam_eps': 1e-8,
+    'clip_norm': None,
+}
+
+
+def camera_stack():
+    from nerf.data.scene import stack_cameras
+
+    pose = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 4]])
+    return stack_cameras(pose[None], np.asarray(intrinsics(8.0, 8.0, 4.0, 4.0))[None], np.array([[8, 8]]), 2.0, 6.0)
+
+
+def some_pixels(count, weight=None):
+    rng = np.random.default_rng(0)
+    return Pixel(
+        camera=np.zeros(count, np.int32),
+        xy=rng.uniform(0, 8, (count, 2)).astype(np.float32),
+        rgba=rng.integers(0, 128, (count, 4)).astype(np.uint8),
+        weight=np.ones(count, np.float32) if weight is None else np.asarray(weight, np.float32),
+    )
+
+
+@pytest.fixture(scope='module')
+def setting():
+    config = resolve(tiny.get_config())
+    model = make_model(config.model_name, config.model)
+    optimizer = make_optimizer(OPTIONS, 100)
+    cameras = camera_stack()
+    state = init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
+    step = lifting.over_devices(train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
+
+    def take(state, pixels):
+        args = (lifting.replicate(state), lifting.shard(pixels), lifting.replicate(cameras))
+        return jax.tree.map(lambda x: np.asarray(x[0]), step(*args))
+
+    return state, take
+
+
+def test_learning_rate_is_log_linear_with_a_sine_warm_up():
+    schedule = learning_rate(OPTIONS, 100)
+    assert float(schedule(0)) == pytest.approx(1e-2 * 0.1)
+    assert float(schedule(5)) == pytest.approx(1e-2 * 10 ** (-2 * 0.05) * (0.1 + 0.9 * np.sin(np.pi / 4)))
+    assert float(schedule(50)) == pytest.approx(1e-3)
+    assert float(schedule(100)) == pytest.approx(1e-4)
+    longer = learning_rate({**OPTIONS, 'decay_steps': 200}, 100)
+    assert float(longer(100)) == pytest.approx(1e-3)
+    assert float(learning_rate({**OPTIONS, 'warmup_steps': 0}, 100)(0)) == pytest.approx(1e-2)
+
+
+def test_clipping_bounds_what_adam_sees():
+    optimizer = make_optimizer({**OPTIONS, 'clip_norm': 1.0}, 100)
+    params = {'a': jnp.zeros(4)}
+    _, state = optimizer.update({'a': jnp.full(4, 50.0)}, optimizer.init(params), params)
+    first_moment = optax.tree.get(state, 'mu')
+    np.testing.assert_allclose(first_moment['a'], 0.1 * np.full(4, 0.5), rtol=1e-5)  # (1 - b1) times a vector of norm 1
+
+
+def test_each_network_is_clipped_by_itself():
+    huge = {'first': {'kernel': jnp.full((3, 3), 1e6), 'bias': jnp.zeros(3)}, 'second': {'kernel': jnp.full((4, 4), 1e6)}}
+    small = {'kernel': jnp.array([[0.3, -0.4]]), 'bias': jnp.array([0.0])}
+    clip = clip_networks(1.0)
+    found, _ = jax.jit(clip.update)({'field': huge, 'proposal': small}, clip.init({'field': huge, 'proposal': small}))
+    jax.tree.map(np.testing.assert_array_equal, found['proposal'], small)
+    # One norm for all of a network, whose direction stays.
+    np.testing.assert_allclose(optax.tree.norm(found['field']), 1, rtol=1e-5)
+    np.testing.assert_allclose(found['field']['first']['kernel'], 1 / 5, rtol=1e-5)
+    np.testing.assert_allclose(found['field']['second']['kernel'], 1 / 5, rtol=1e-5)
+
+
+def test_the_optimiser_clips_networks_one_by_one():
+    optimizer = make_optimizer({**OPTIONS, 'clip_norm': 1.0}, 100)
+    params = {'field': jnp.zeros(4), 'proposal': jnp.zeros(2)}
+    _, state = optimizer.update({'field': jnp.full(4, 1e4), 'proposal': jnp.array([0.3, 0.4])}, optimizer.init(params), params)
+    first_moment = optax.tree.get(state, 'mu')
+    np.testing.assert_allclose(first_moment['field'], 0.1 * np.full(4, 0.5), rtol=1e-5)
+    np.testing.assert_allclose(first_moment['proposal'], 0.1 * np.array([0.3, 0.4]), rtol=1e-5)
+
+
+def test_observed_composites_premultiplied_colours():
+    pixel = Pixel(camera=0, xy=np.zeros(2), rgba=np.array([51, 0, 102, 102], np.uint8), weight=1.0)
+    np.testing.assert_allclose(observed(pixel, jnp.ones(3)), [0.8, 0.6, 1.0], atol=1e-6)
+    np.testing.assert_allclose(observed(pixel, jnp.zeros(3)), [0.2, 0.0, 0.4], atol=1e-6)
+
+
+def test_random_background_differs_between_keys_and_is_grey_without():
+    one, other = (backdrop('random', jax.random.key(i)) for i in (0, 1))
+    assert np.abs(one - other).max() > 0.01
+    np.testing.assert_array_equal(backdrop('random', None), [0.5] * 3)
+
+
+def test_unknown_loss_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match=r"unknown config.losses entry 'mes': expected one of .*mse"):
+        train_step.check_losses({'mes': 1.0})
+
+
+def test_a_weight_counts_as_that_many_pixels(setting):
+    state, take = setting
+    pixels = some_pixels(4, weight=[1, 1, 1, 0])
+    _, metrics = take(state, pixels)
+    _, halved = take(state, pixels.replace(weight=np.array([0.5, 0.5, 0.5, 0], np.float32)))
+    assert metrics['loss'][1] == 3
+    assert metrics['loss'][0] / metrics['loss'][1] == pytest.approx(halved['loss'][0] / halved['loss'][1], rel=1e-5)
+    _, other = take(state, pixels.replace(rgba=pixels.rgba * np.array([[1], [1], [1], [2]], np.uint8)))
+    assert other['loss'][0] == metrics['loss'][0]  # the pixel of weight 0 changes nothing
+
+
+def test_gradient_is_the_mean_over_the_weights(setting):
+    state, take = setting
+    one, _ = take(state, some_pixels(4, weight=[1, 1, 1, 1]))
+    scaled, _ = take(state, some_pixels(4, weight=[7, 7, 7, 7]))
+    moments = [optax.tree.get(each.opt_state, 'mu') for each in (one, scaled)]
+    for a, b in zip(*map(jax.tree.leaves, moments), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-9)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(setting):
+    state, take = setting
+    bad = some_pixels(4).replace(xy=np.full((4, 2), np.nan, np.float32))
+    after, _ = take(state, bad)
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
+    jax.tree.map(np.testing.assert_array_equal, after.opt_state, state.opt_state)
+    assert (after.step, after.skipped, after.skipped_in_row) == (1, 1, 1)
+    after, _ = take(after, bad)
+    assert (after.skipped, after.skipped_in_row) == (2, 2)
+    after, _ = take(after, some_pixels(4))
+    assert (after.step, after.skipped, after.skipped_in_row) == (3, 2, 0)
+
+
+def test_randomness_depends_on_the_step_and_on_the_ray(setting):
+    state, take = setting
+    same = some_pixels(4)
+    same = same.replace(xy=np.repeat(same.xy[:1], 4, 0), rgba=np.repeat(same.rgba[:1], 4, 0))
+    first = [take(state, same.replace(weight=np.eye(4, dtype=np.float32)[i]))[1]['loss'][0] for i in range(4)]
+    assert len(set(map(float, first))) == 4  # four rays of one pixel: four jitters
+    later = take(state.replace(step=state.step + 1), same.replace(weight=np.eye(4, dtype=np.float32)[0]))[1]['loss'][0]
+    assert later != first[0]
+
+
+def test_rays_computed_twice_in_chunks_give_the_same_step(setting):
+    state, take = setting
+    config = resolve(tiny.get_config())
+    model, optimizer = make_model(config.model_name, config.model), make_optimizer(OPTIONS, 100)
+    in_chunks = train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0, remat_rays=3)
+    args = (lifting.replicate(state), lifting.shard(some_pixels(8)), lifting.replicate(camera_stack()))
+    found, metrics = jax.tree.map(lambda x: np.asarray(x[0]), lifting.over_devices(in_chunks)(*args))
+    expected, expected_metrics = take(state, some_pixels(8))
+    assert metrics['loss'][0] == pytest.approx(expected_metrics['loss'][0], rel=1e-5)
+    moments = [jax.tree.leaves(optax.tree.get(each.opt_state, 'mu')) for each in (found, expected)]
+    for a, b in zip(*moments, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-8)
