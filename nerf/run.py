@@ -68,7 +68,7 @@ def run(
         images = [scene.image(int(i)) for i in scene.indices('train')]
         save_run(model_dir, Run(config, folder, digest(train_cameras, images, scene.weights), scene))
     processes.wait_for_all('run saved')
-    with processes.Interruption().heard() as interruption:
+    with processes.Interruption().catch_signals() as interruption:
         with watching(viewer, model, scene, config, model_dir) as hooks:
             state = train(config, scene, model_dir, interruption, hooks, is_profiled)
         step = int(state.step)
@@ -92,7 +92,7 @@ def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str
     """
     trained = load(model_dir, step)
     _log.info('%s of step %d from %s', trained.config.model_name, trained.step, model_dir)
-    with processes.Interruption().heard() as interruption:
+    with processes.Interruption().catch_signals() as interruption:
         try:
             run_tasks(tasks, trained, scene_to_render(trained, data_dir), model_dir, interruption, options)
         except processes.Interrupted:

@@ -301,14 +301,14 @@ def test_the_stopwatch_sums_over_starts(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(stopwatch.time, 'monotonic', lambda: now[0])
     monkeypatch.setattr(stopwatch, 'hardware', lambda: 'A')
-    first = stopwatch.Stopwatch(str(tmp_path), 0)
+    first = stopwatch.TrainingTime(str(tmp_path), 0)
     for step in (10, 20, 30):
         now[0] += 5
         first.note(step)
     # Killed, and found at step 20: what came after is trained again, on something else.
     now[0] = 1000.0
     monkeypatch.setattr(stopwatch, 'hardware', lambda: 'B')
-    second = stopwatch.Stopwatch(str(tmp_path), 20)
+    second = stopwatch.TrainingTime(str(tmp_path), 20)
     now[0] += 2
     second.note(40)
     kept = json.loads((tmp_path / 'training.json').read_text())
@@ -322,10 +322,10 @@ def test_the_stopwatch_sums_over_starts(tmp_path, monkeypatch):
     (result,), _ = read_results([folder])
     assert (result.seconds, result.hardware) == (12.0, ('A', 'B'))
     # A new run in this folder forgets; one that goes on from a step nobody timed says nothing.
-    stopwatch.Stopwatch(folder, 0).note(1)
+    stopwatch.TrainingTime(folder, 0).note(1)
     assert read_results([folder])[0][0].seconds is None
     assert list(read_json(f'{folder}/training.json', '')) == ['1']
-    stopwatch.Stopwatch(folder, 7).note(8)
+    stopwatch.TrainingTime(folder, 7).note(8)
     assert read_results([folder])[0][0].seconds is None
     assert list(read_json(f'{folder}/training.json', '')) == ['1']
 
@@ -333,7 +333,7 @@ def test_the_stopwatch_sums_over_starts(tmp_path, monkeypatch):
 @pytest.mark.parametrize('content', ['', '[]', '{"x": 1}', '{"5": {"seconds": true, "hardware": []}}', '{"5": {"seconds": 1}}'])
 def test_a_damaged_record_of_time_does_not_stop_a_run(tmp_path, content):
     (tmp_path / 'training.json').write_text(content)
-    stopwatch.Stopwatch(str(tmp_path), 5).note(6)
+    stopwatch.TrainingTime(str(tmp_path), 5).note(6)
     assert (tmp_path / 'training.json').read_text() == content
 
 

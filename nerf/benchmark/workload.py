@@ -13,7 +13,7 @@ from nerf.data import procedural
 from nerf.data.feed.batches import pixel_batch
 from nerf.data.scene import Scene
 from nerf.models import make_model
-from nerf.ray.background import backdrop, observed
+from nerf.ray.background import background_colour, target_colour
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.losses import LOSSES
@@ -61,14 +61,14 @@ class Workload:
 
         def prepare(pixel: Pixel, key: Array) -> tuple:
             model_key, background_key = split_key(key, 2)
-            return cast(self.camera_of(pixel), pixel.xy), model_key, backdrop(config.data.background, background_key)
+            return cast(self.camera_of(pixel), pixel.xy), model_key, background_colour(config.data.background, background_key)
 
         rays, keys, behind = lifting.over_rays(prepare)(self.pixels, self.keys)
         levels = REFERENCES[config.model_name](config.model)(params, rays, keys)
 
         def loss(levels: list, ray: Any, pixel: Pixel, behind: Array) -> Array:
             renderings = [composite(level, ray, behind) for level in levels]
-            target = observed(pixel, behind)
+            target = target_colour(pixel, behind)
             return sum(weight * LOSSES[name](levels, renderings, target) for name, weight in config.losses.items())
 
         return jnp.mean(lifting.over_rays(loss)(levels, rays, self.pixels, behind))
@@ -87,7 +87,7 @@ class Workload:
         """Colours of the batch's pixels, with the model written for batches."""
         rays = lifting.over_rays(lambda xy: cast(camera, xy))(xys)
         level = REFERENCES[self.config.model_name](self.config.model)(params, rays, None)[-1]
-        behind = backdrop(self.config.data.background, None)
+        behind = background_colour(self.config.data.background, None)
         return lifting.over_rays(lambda level, ray: composite(level, ray, behind).rgb)(level, rays)
 
     def rendering(self, render: Callable[[Any, Camera, Array], Array]) -> timing.Call:

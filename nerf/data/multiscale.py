@@ -30,7 +30,7 @@ from nerf.data.formats.multiscale_blender import FILE
 from nerf.data.images import read_image, shrink
 from nerf.data.options import DataOptions
 from nerf.errors import UserError, exit_with_sentence
-from nerf.host.files import written_at_once
+from nerf.host.files import atomic_folder
 
 SCALES = 4
 SMALLEST = 2 ** (SCALES - 1)  # full sizes are multiples of it
@@ -48,7 +48,7 @@ def convert(blender_dir: str, out: str, is_paper: bool = False) -> int:
     """
     scenes = find_scenes(blender_dir)
     frames = {name: blender.read_frames(folder, DataOptions()) for name, folder in scenes.items()}
-    with written_at_once(out) as folder:
+    with atomic_folder(out) as folder:
         for name, each in frames.items():
             _write_scene(folder / name, name or os.path.basename(os.path.abspath(blender_dir)), each, is_paper)
     return SCALES * sum(map(len, frames.values()))

@@ -19,7 +19,7 @@ from nerf.data.built_in.still_life import Surface, trace
 from nerf.data.images import premultiply
 from nerf.data.scene import SPLITS, Scene, make_scene, stack_cameras
 from nerf.errors import UserError, exit_with_sentence
-from nerf.host.files import written_at_once
+from nerf.host.files import atomic_folder
 from nerf.lifting import over_rays, over_samples
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.structs import Array
@@ -150,7 +150,7 @@ def write(out: str, width: int = 100) -> None:
     Raises:
         UserError: if `out` exists and is not an empty folder, cannot be written to, or `width` is too small.
     """
-    with written_at_once(out) as folder:
+    with atomic_folder(out) as folder:
         _, split, cameras = views(width)
         images = straight_images(cameras)
         for each in SPLITS:

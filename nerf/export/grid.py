@@ -80,7 +80,7 @@ def occupied(occupancy: Occupancy, axes: list[np.ndarray]) -> np.ndarray:
     return (occupancy.cells[np.ix_(*index)] > 0) & inside[0][:, None, None] & inside[1][:, None] & inside[2]
 
 
-def without_hollows(measure: ModuleType, is_solid: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+def fill_hollows(measure: ModuleType, is_solid: np.ndarray, cameras: np.ndarray) -> np.ndarray:
     """What is solid [x, y, z], empty at the border, and what is enclosed by it: no camera could look into a hollow.
 
     `cameras` [k, 3] are positions in cells: where a camera stands stays hollow.

@@ -33,7 +33,7 @@ def find_level(queries: Queries, cameras: Camera, box: Box, width: float) -> flo
     random = np.random.default_rng(0)
     image = random.integers(len(cameras.width), size=RAYS)
     size = np.stack([cameras.width[image], cameras.height[image]], axis=1)
-    ray, stop, acc = queries.half_stopped(cameras, image, random.uniform(size=(RAYS, 2)) * size)
+    ray, stop, acc = queries.median_hit(cameras, image, random.uniform(size=(RAYS, 2)) * size)
     t = looks(ray, box)
     points = ray.origin + stop[:, None] * ray.direction
     stops = (acc > 0.5) & ((points > box[0]) & (points < box[1])).all(axis=1)
@@ -45,7 +45,7 @@ def find_level(queries: Queries, cameras: Camera, box: Box, width: float) -> flo
     usual = np.median(queries.density(points[stops], width))
     levels = usual * np.geomspace(1e-3, 10, LEVELS)
     missed = MISSED * (box[1] - box[0]).max()
-    away = [np.abs(first_met(density, t, level) - stop) * np.linalg.norm(direction, axis=1) for level in levels]
+    away = [np.abs(first_hit(density, t, level) - stop) * np.linalg.norm(direction, axis=1) for level in levels]
     cost = np.minimum(away, missed).mean(axis=1)
     return float(np.exp(np.log(levels[cost <= AS_GOOD * cost.min()]).mean()))
 
@@ -59,7 +59,7 @@ def looks(ray: Ray, box: Box) -> np.ndarray:
     return enter[:, None] + np.linspace(0, 1, LOOKS) * np.maximum(leave - enter, 0)[:, None]
 
 
-def first_met(density: np.ndarray, t: np.ndarray, level: float) -> np.ndarray:
+def first_hit(density: np.ndarray, t: np.ndarray, level: float) -> np.ndarray:
     """Where density [k, n] along rays, at t [k, n], first passes a level, t [k]: the middle of the step; infinite if never."""
     meets = density > level
     first = meets.argmax(axis=1)

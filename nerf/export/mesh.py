@@ -14,13 +14,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from nerf.errors import UserError
-from nerf.export.grid import corners, default_box, density_grid, without_hollows
+from nerf.export.grid import corners, default_box, density_grid, fill_hollows
 from nerf.export.level import find_level
 from nerf.export.queries import Queries
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import to_uint8
-from nerf.render.occupancy import bake
+from nerf.render.occupancy import build_occupancy
 from nerf.train.run_folder import Trained
 
 LEAST, MOST = 8, 512  # cells along the longest edge
@@ -93,7 +93,7 @@ def extract_mesh(
     if is_unbounded:
         occupancy = None  # what is far is not in it
     elif occupancy is None:
-        occupancy = bake(trained.model, params, cameras, between)
+        occupancy = build_occupancy(trained.model, params, cameras, between)
     box = default_box(measure, cameras, occupancy) if options.bounds is None else corners(options.bounds)
     width = float((box[1] - box[0]).max() / options.resolution)
     level = find_level(queries, cameras, box, width) if options.level is None else options.level
@@ -104,13 +104,13 @@ def extract_mesh(
             'choose a level between them, or train longer'
         )
     stand = cameras.camera_to_world[:, :, 3] if cameras.ndc is None else np.zeros((0, 3))
-    is_solid = without_hollows(measure, density > level, (stand - box[0]) / width + 1)
+    is_solid = fill_hollows(measure, density > level, (stand - box[0]) / width + 1)
     # Even in the logarithm of density, along which fields are smooth, and between 0 and 1; the surface is at 1/2.
     field = np.where(is_solid & (density <= level), np.float32(1), density / (density + np.float32(level)))
     # In these axes it is `ascent` that turns faces outwards from what is solid.
     vertices, faces, *_ = measure.marching_cubes(field, 0.5, gradient_direction='ascent')
     vertices = refined(vertices, is_solid, lambda cells: queries.density(box[0] + (cells - 1) * width, width) > level)
-    vertices, faces = large_pieces(vertices, faces, options.smallest)
+    vertices, faces = remove_small_components(vertices, faces, options.smallest)
     return finished(queries, cameras, box[0] + (vertices - 1) * width, faces, width)
 
 
@@ -160,7 +160,7 @@ def refined(vertices: np.ndarray, is_solid: np.ndarray, ask: Callable[[np.ndarra
     return np.where(on_edge, (solid + empty) / 2, vertices)
 
 
-def large_pieces(vertices: np.ndarray, faces: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarray]:
+def remove_small_components(vertices: np.ndarray, faces: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarray]:
     """Vertices [n, 3] and faces [m, 3] without the pieces whose volume is too small a share of the largest one's."""
     edges = np.concatenate([faces[:, :2], faces[:, 1:]])
     graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(len(vertices),) * 2)
@@ -178,12 +178,12 @@ def finished(queries: Queries, cameras: Camera, vertices: np.ndarray, faces: np.
     if cameras.ndc is not None:
         in_world, faces = from_ndc(vertices, cameras.ndc[0]), faces[:, ::-1]  # z' grows into the distance: a mirror
     normals = vertex_normals(in_world, faces)
-    viewdirs = most_frontal(in_world, normals, np.asarray(cameras.camera_to_world[:, :, 3], np.float64))
+    viewdirs = most_frontal_view(in_world, normals, np.asarray(cameras.camera_to_world[:, :, 3], np.float64))
     colours = to_uint8(queries.colour(vertices, towards, viewdirs, width))
     return Mesh(in_world.astype(np.float32), np.ascontiguousarray(faces, np.int32), colours, normals.astype(np.float32))
 
 
-def most_frontal(points: np.ndarray, normals: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def most_frontal_view(points: np.ndarray, normals: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """The unit direction [n, 3] in which each point of a surface is looked at most nearly against its normal.
 
     Of cameras at `positions` [k, 3], and of not too many of them. A model knows colours only in directions in which it was

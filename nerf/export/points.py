@@ -23,7 +23,7 @@ class PointOptions:
     """How a cloud is made.
 
     Attributes:
-        max_points: more are thinned evenly.
+        max_points: more are thin_points evenly.
         bounds: x, y, z of the lower corner of a box and of its upper one, world, outside of which points are left out; None:
             half as large again, to each side, as the box that holds the middle 98 % of the points along each axis.
     """
@@ -66,7 +66,7 @@ def surface_points(views: Iterable[tuple[Camera, Picture]], options: PointOption
         columns = columns[((columns[:, :3] >= lower) & (columns[:, :3] <= upper)).all(axis=1)]
     if not len(columns):
         raise UserError('no ray of the views stops in the box: train longer, or choose other --bounds')
-    points, colours, normals = np.split(thinned(columns, options.max_points), 3, axis=1)
+    points, colours, normals = np.split(thin_points(columns, options.max_points), 3, axis=1)
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     return PointCloud(points.astype(np.float32), to_uint8(colours), normals.astype(np.float32))
 
@@ -116,7 +116,7 @@ def central_box(points: np.ndarray) -> Box:
     return lower - (upper - lower) / 2, upper + (upper - lower) / 2
 
 
-def thinned(columns: np.ndarray, most: int) -> np.ndarray:
+def thin_points(columns: np.ndarray, most: int) -> np.ndarray:
     """At most so many rows of [n, 9], whose first three are points: the means of the narrowest cubes that are few enough."""
     if len(columns) <= most:
         return columns

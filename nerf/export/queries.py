@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen as nn
 
 from nerf import lifting
-from nerf.models import for_part
+from nerf.models import crop_to_interval
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.maths import MACHINE_EPS, norm
@@ -24,7 +24,7 @@ REACH, SHARE = 2.0, 0.25
 START = 10.0
 
 
-def half_stopped(model: nn.Module, params: Any, camera: Camera, xy: Array) -> tuple[Ray, Array, Array]:
+def median_hit(model: nn.Module, params: Any, camera: Camera, xy: Array) -> tuple[Ray, Array, Array]:
     """ONE pixel's ray, the t [] at which it is half stopped, and how likely it stops anywhere, []."""
     ray = cast(camera, xy)
     seen = composite(model.apply({'params': params}, ray)[-1], ray, jnp.zeros(3))
@@ -35,7 +35,7 @@ def outer_colour(model: nn.Module, params: Any, point: Array, towards: Array, vi
     """The colour [3] of ONE point [3] of a surface for who looks `towards` it, unit [3], from closely before it.
 
     Args:
-        model: for short rays, see `nerf.models.for_part`.
+        model: for short rays, see `nerf.models.crop_to_interval`.
         params: of it.
         point: of the surface.
         towards: into the surface, unit [3], in the space of the rays.
@@ -61,7 +61,7 @@ class Queries:
     def __init__(self, model: nn.Module, params: Any, between: Callable[[], None] = lambda: None) -> None:
         """`params` are replicated; `between` is called after each block."""
         self._params, self._between = params, between
-        short = for_part(model, SHARE)
+        short = crop_to_interval(model, SHARE)
 
         def gathered(one: Callable, chunk: int, *args: Array) -> Any:
             return jax.lax.all_gather(lifting.in_chunks(one, chunk)(*args), lifting.DEVICES)
@@ -72,7 +72,7 @@ class Queries:
 
         def stop(params: Any, cameras: Camera, image: Array, xys: Array) -> tuple[Ray, Array, Array]:
             camera = lambda i: jax.tree.map(lambda field: field[i], cameras)  # noqa: E731
-            return gathered(lambda i, xy: half_stopped(model, params, camera(i), xy), default_chunk(), image, xys)
+            return gathered(lambda i, xy: median_hit(model, params, camera(i), xy), default_chunk(), image, xys)
 
         def colour(params: Any, width: Array, *lines: Array) -> Array:
             return gathered(lambda *line: outer_colour(short, params, *line, width), default_chunk(), *lines)
@@ -86,7 +86,7 @@ class Queries:
         chunk = POINTS_OF_A_RAY * default_chunk()
         return self._all(lambda *args: self._density(self._params, np.float32(width), *args), chunk, BLOCK, points)
 
-    def half_stopped(self, cameras: Camera, image: np.ndarray, xy: np.ndarray) -> tuple[Ray, np.ndarray, np.ndarray]:
+    def median_hit(self, cameras: Camera, image: np.ndarray, xy: np.ndarray) -> tuple[Ray, np.ndarray, np.ndarray]:
         """Rays of pixels `xy` [k, 2] of the cameras (stacked) numbered [k], where they are half stopped, t [k], and acc [k]."""
         function = lambda *args: self._stop(self._params, cameras, *args)  # noqa: E731
         return self._all(function, default_chunk(), RAYS_PER_BLOCK, image, xy)

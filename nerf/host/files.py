@@ -10,7 +10,7 @@ from nerf.errors import UserError
 
 
 @contextlib.contextmanager
-def written_at_once(out: str) -> Iterator[Path]:
+def atomic_folder(out: str) -> Iterator[Path]:
     """A folder to write into, which becomes `out` if all goes well and else disappears.
 
     Raises:

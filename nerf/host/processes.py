@@ -64,7 +64,7 @@ class Interruption:
         self._has_come = True
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator['Interruption']:
+    def catch_signals(self) -> Iterator['Interruption']:
         """Listen for the two signals inside the block, and leave them as they were behind it."""
         before = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

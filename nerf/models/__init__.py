@@ -56,7 +56,7 @@ def default_fields(name: str) -> dict[str, object]:
     return {field: fields[field].default for field in fields if field not in ('parent', 'name', 'compute_dtype')}
 
 
-def for_part(model: nn.Module, share: float) -> nn.Module:
+def crop_to_interval(model: nn.Module, share: float) -> nn.Module:
     """The same model for a part of a ray outside of which nothing is, with a share of its samples on each level.
 
     The class names the fields that count samples in `SAMPLES`.

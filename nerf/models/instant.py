@@ -17,12 +17,12 @@ from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Array, Level, Ray, expect_one_ray
 
 
-def warp(point: Array, bound: float) -> Array:
+def box_to_unit_cube(point: Array, bound: float) -> Array:
     """A world point as a point of the unit cube, which covers [-bound, bound]^3 of the world, [3] -> [3]."""
     return (point + bound) / (2 * bound)
 
 
-def warp_all(point: Array) -> Array:
+def contract_to_unit_cube(point: Array) -> Array:
     """Any world point as a point of the unit cube, in which the ball that all of space is contracted to lies, [3] -> [3]."""
     return (contract(point) + 2) / 4
 
@@ -109,7 +109,7 @@ class Instant(nn.Module):
         return t, over_samples(lambda t: self._warped(ray.origin + t * ray.direction))(middles)
 
     def _warped(self, point: Array) -> Array:
-        return warp_all(point) if self.contract else warp(point, self.bound)
+        return contract_to_unit_cube(point) if self.contract else box_to_unit_cube(point, self.bound)
 
     def _weights(self, density: Array, t: Array, ray: Ray) -> Array:
         return compositing.weights(density, compositing.lengths(t, ray.direction), self.opaque_background)

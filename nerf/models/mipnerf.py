@@ -8,7 +8,7 @@ from nerf.fields.mipnerf import MipNeRFField
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract
-from nerf.ray.gaussians import RAY_SHAPES, push
+from nerf.ray.gaussians import RAY_SHAPES, push_forward
 from nerf.ray.maths import split_key
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Array, Gaussian, Level, Ray, expect_one_ray
@@ -93,4 +93,4 @@ class MipNeRF(nn.Module):
         return gaussian if self.integrate else gaussian.replace(cov=0 * gaussian.cov)
 
     def _bent(self, gaussian: Gaussian) -> Gaussian:
-        return push(contract, gaussian) if self.contract else gaussian
+        return push_forward(contract, gaussian) if self.contract else gaussian

@@ -9,7 +9,7 @@ from nerf.fields.mipnerf360 import Field360, Trunk
 from nerf.lifting import over_samples
 from nerf.ray import compositing, stepfun
 from nerf.ray.contraction import contract
-from nerf.ray.gaussians import frustum_to_gaussian, push
+from nerf.ray.gaussians import frustum_to_gaussian, push_forward
 from nerf.ray.maths import split_key
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Array, Gaussian, Level, Ray, expect_one_ray
@@ -99,4 +99,4 @@ class MipNeRF360(nn.Module):
         return t, over_samples(lambda t0, t1: self._bent(segment(t0, t1)))(t[:-1], t[1:])
 
     def _bent(self, gaussian: Gaussian) -> Gaussian:
-        return push(contract, gaussian) if self.contract else gaussian
+        return push_forward(contract, gaussian) if self.contract else gaussian

@@ -15,8 +15,8 @@ from nerf.data.scene import Scene
 from nerf.errors import UserError, unknown
 from nerf.paths.cameras import MAX_SIDE, check_sees_ahead, frame_size, lenses_at, pinholes, resized, training
 from nerf.paths.files import MAX_FRAMES, read_path_file
-from nerf.paths.keyframes import smooth_path, tour
-from nerf.paths.orbits import NUM_FRAMES, ellipse, looked_at, spherical, spiral
+from nerf.paths.keyframes import nearest_neighbour_order, smooth_path
+from nerf.paths.orbits import NUM_FRAMES, ellipse, scene_focus, spherical, spiral
 from nerf.ray.cameras import Camera
 
 SMOOTHING = 1.5  # frames, of the path through hand-held training cameras
@@ -76,7 +76,7 @@ def default_path(scene: Scene, scene_type: str) -> str:
     """
     if scene_type not in DEFAULT_PATHS:
         raise unknown('scene_type', scene_type, DEFAULT_PATHS)
-    return 'train' if looked_at(training(scene)) is None else DEFAULT_PATHS[scene_type]
+    return 'train' if scene_focus(training(scene)) is None else DEFAULT_PATHS[scene_type]
 
 
 def follow(cameras: Camera, num_frames: int | None = None) -> Camera:
@@ -86,7 +86,7 @@ def follow(cameras: Camera, num_frames: int | None = None) -> Camera:
     """
     size = frame_size(cameras)
     poses, lenses = np.asarray(cameras.camera_to_world, np.float64), lenses_at(cameras, size)
-    order = tour(poses)
+    order = nearest_neighbour_order(poses)
     poses, lenses = poses[order], lenses[order]
     if num_frames is not None:
         # Fewer frames than cameras are not smoothed over many: places and views would be averaged apart from each other.

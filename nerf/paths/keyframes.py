@@ -65,7 +65,7 @@ def catmull_rom(points: np.ndarray, per_pose: int) -> np.ndarray:
     return np.concatenate([curve.reshape(-1, points.shape[1]), points[-2:-1]])
 
 
-def tour(poses: np.ndarray) -> np.ndarray:
+def nearest_neighbour_order(poses: np.ndarray) -> np.ndarray:
     """An order of poses [k, 3, 4] in which neighbours follow each other, [k]: as they are, unless that jumps about.
 
     Jumping about is a way more than half longer than that from the first pose to the nearest other one, and so on.

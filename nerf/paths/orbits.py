@@ -29,7 +29,7 @@ def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndar
     return np.concatenate([axes.T, position[:, None]], axis=1)
 
 
-def looked_at(cameras: Camera) -> np.ndarray | None:
+def scene_focus(cameras: Camera) -> np.ndarray | None:
     """What stacked cameras look at, [3]: where their axes meet, if most have it ahead, else on their mean axis; or nothing.
 
     Axes of forward-facing photos meet anywhere; LLFF's recipe has these at the mean of what they see, in disparity.
@@ -58,7 +58,7 @@ def focus_depth(cameras: Camera) -> float:
     return 1 / ((1 - FAR_SHARE) / (CLOSE * near) + FAR_SHARE / (BEYOND * far))
 
 
-class Stand(NamedTuple):
+class OrbitFrame(NamedTuple):
     """How cameras stand around what they look at.
 
     Attributes:
@@ -76,13 +76,13 @@ class Stand(NamedTuple):
         return np.stack([look_at(self.focus + offset @ self.axes, self.focus, self.axes[2]) for offset in offsets])
 
 
-def stand(cameras: Camera) -> Stand:
+def orbit_frame(cameras: Camera) -> OrbitFrame:
     """How stacked cameras stand.
 
     Raises:
         UserError: they look at nothing in common.
     """
-    focus = looked_at(cameras)
+    focus = scene_focus(cameras)
     if focus is None:
         raise UserError('the training cameras look at nothing in common to go around; use the path train or keyframes')
     poses = np.asarray(cameras.camera_to_world, np.float64)
@@ -92,7 +92,7 @@ def stand(cameras: Camera) -> Stand:
     toward = np.eye(3)[0] if abs(up[0]) < 0.9 else np.eye(3)[1]
     level = unit(toward - up * (up @ toward), toward)
     axes = np.stack([level, np.cross(up, level), up])
-    return Stand(focus, axes, (poses[:, :, 3] - focus) @ axes.T)
+    return OrbitFrame(focus, axes, (poses[:, :, 3] - focus) @ axes.T)
 
 
 def covered_arc(offsets: np.ndarray) -> tuple[float, float]:
@@ -118,7 +118,7 @@ def spherical(cameras: Camera, num_frames: int = NUM_FRAMES, elevation: float | 
     Raises:
         UserError: the cameras look at nothing in common.
     """
-    standing = stand(cameras)
+    standing = orbit_frame(cameras)
     distance = np.linalg.norm(standing.offsets, axis=1)
     heights = standing.offsets[:, 2] / distance
     sine = np.median(heights) if elevation is None else math.sin(math.radians(elevation))
@@ -143,13 +143,13 @@ def spiral(cameras: Camera, num_frames: int = NUM_FRAMES) -> Camera:
     """
     poses = np.asarray(cameras.camera_to_world, np.float64)
     backward, up, centre = poses[:, :, 2].mean(0), poses[:, :, 1].mean(0), poses[:, :, 3].mean(0)
-    if covered_arc(stand(cameras).offsets)[1] >= SURROUNDED:
+    if covered_arc(orbit_frame(cameras).offsets)[1] >= SURROUNDED:
         raise UserError('path spiral: the training cameras look all ways, expected one; use the path ellipse or spherical')
     axes = axes_by(unit(backward, backward), up)
     radii = np.percentile(np.abs((poses[:, :, 3] - centre) @ axes.T), 90, axis=0)
     angles = 4 * np.pi * np.arange(num_frames) / num_frames
     offsets = radii * np.stack([np.cos(angles), -np.sin(angles), -np.sin(angles / 2)], axis=1)
-    depth = axes[2] @ (centre - looked_at(cameras))
+    depth = axes[2] @ (centre - scene_focus(cameras))
     target = centre - axes[2] * (depth if depth > 0 else focus_depth(cameras))
     return pinholes(cameras, np.stack([look_at(centre + offset @ axes, target, axes[1]) for offset in offsets]))
 
@@ -163,7 +163,7 @@ def ellipse(cameras: Camera, num_frames: int = NUM_FRAMES) -> Camera:
     Raises:
         UserError: the cameras look at nothing in common.
     """
-    standing = stand(cameras)
+    standing = orbit_frame(cameras)
     if covered_arc(standing.offsets)[1] < SURROUNDED:
         return spherical(cameras, num_frames)
     flat = standing.offsets[:, :2]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from nerf.data.inspect.picture import FORWARD_FROM_ABOVE, FORWARD_FROM_THE_SIDE, FROM_ABOVE, FROM_THE_SIDE, POINTS, Side
 from nerf.data.scene import Scene
 from nerf.paths.cameras import corner_rays, training
-from nerf.paths.orbits import looked_at
+from nerf.paths.orbits import scene_focus
 from nerf.ray.cameras import Camera
 
 WIDTH, HEIGHT, DPI = 12, 6.4, 100  # inches, and pixels in one
@@ -52,7 +52,7 @@ def _draw(axes: Axes, side: Side, scene: Scene, cameras: Camera, path: Camera) -
         return points[..., list(side.axes)] * np.array(side.signs)
 
     places, way = cameras.camera_to_world[:, :, 3], path.camera_to_world[:, :, 3]
-    both, focus = np.concatenate([places, way]), looked_at(cameras)
+    both, focus = np.concatenate([places, way]), scene_focus(cameras)
     low, high = both.min(0), both.max(0)
     extent = max(float((high - low).max()), 1e-6)
     is_near = focus is not None and bool(np.all((focus > low - extent) & (focus < high + extent)))

@@ -60,7 +60,7 @@ def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, 
     return along_ray(0.5 * (t0 + t1), (t1 - t0) ** 2 / 12, radius**2 / 4, origin, direction)
 
 
-def push(function: Callable[[Array], Array], gaussian: Gaussian) -> Gaussian:
+def push_forward(function: Callable[[Array], Array], gaussian: Gaussian) -> Gaussian:
     """A Gaussian after a function f of its points, linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, equation 8)."""
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     jacobian = jax.jacfwd(function)(gaussian.mean)

@@ -42,7 +42,7 @@ def _look_up(occupancy: Occupancy, point: list[Array]) -> Array:
     return is_inside & (occupancy.cells.reshape(-1)[index] > 0)
 
 
-def crossing(lower: Array, upper: Array, ray: Ray) -> tuple[Array, Array]:
+def intersect_box(lower: Array, upper: Array, ray: Ray) -> tuple[Array, Array]:
     """Where the ray enters a box and leaves it, t [] and t [] in [near, far]; it misses if it leaves before it enters."""
     expect_one_ray(ray)
     expect('one corner', lower, 3)
@@ -55,14 +55,14 @@ def crossing(lower: Array, upper: Array, ray: Ray) -> tuple[Array, Array]:
     )
 
 
-def span(occupancy: Occupancy, ray: Ray) -> tuple[Array, Array, Array]:
+def occupied_interval(occupancy: Occupancy, ray: Ray) -> tuple[Array, Array, Array]:
     """The tightest part of the ray around all occupied cells that it passes: near [], far [] in t, and whether there is any.
 
     What the ray has of the box is cut into sqrt(3) n equal steps, each at most one cell long, whose middles are looked up;
     the part found reaches to the nearest middles that are empty, and never beyond the ray's own [near, far]. The corner of
     a lone cell may be missed, but never what a grid is dilated around by one cell. A ray that meets nothing keeps its own.
     """
-    entry, exit = crossing(occupancy.lower, occupancy.upper, ray)
+    entry, exit = intersect_box(occupancy.lower, occupancy.upper, ray)
     num = math.ceil(math.sqrt(3) * occupancy.cells.shape[0])
     step = (exit - entry) / num
     middles = entry + (jnp.arange(num) + 0.5) * step

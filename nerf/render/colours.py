@@ -14,7 +14,7 @@ def colour_map(values: np.ndarray, name: str) -> np.ndarray:
     return to_uint8(matplotlib.colormaps[name](np.clip(values, 0.0, 1.0))[..., :3])
 
 
-def worth_a_colour(depth: np.ndarray, acc: np.ndarray) -> np.ndarray:
+def visible_depths(depth: np.ndarray, acc: np.ndarray) -> np.ndarray:
     """The depths where something is (acc > 1/2), [n]; all of them where nothing is."""
     return depth[acc > 0.5] if np.any(acc > 0.5) else depth.reshape(-1)
 
@@ -28,7 +28,7 @@ def percentile_range(depths: np.ndarray) -> tuple[float, float]:
 
 def depth_range(depth: np.ndarray, acc: np.ndarray) -> tuple[float, float]:
     """Nearest and farthest depth worth a colour in one picture."""
-    return percentile_range(worth_a_colour(depth, acc))
+    return percentile_range(visible_depths(depth, acc))
 
 
 def depth_picture(depth: np.ndarray, acc: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
@@ -46,7 +46,7 @@ def normal_picture(normal: np.ndarray, acc: np.ndarray) -> np.ndarray:
     return to_uint8((0.5 * normal.astype(np.float32) + 0.5) * np.clip(acc, 0, 1)[..., None])
 
 
-def in_camera_axes(normal: np.ndarray, camera: Camera) -> np.ndarray:
+def world_to_camera_axes(normal: np.ndarray, camera: Camera) -> np.ndarray:
     """World vectors [h, w, 3] along the camera's right, up and backward axes."""
     return normal.astype(np.float32) @ np.asarray(camera.camera_to_world)[:, :3]
 
@@ -79,6 +79,6 @@ SHOWN: dict[str, Callable[[Picture, Camera, tuple[float, float] | None], np.ndar
     'median': lambda frame, camera, limits: depth_picture(frame['distance_median'], frame['acc'], limits),
     'acc': lambda frame, camera, limits: np.repeat(acc_picture(frame['acc'])[..., None], 3, axis=-1),
     'normals': lambda frame, camera, limits: normal_picture(frame['normal'], frame['acc']),
-    'normals_camera': lambda frame, camera, limits: normal_picture(in_camera_axes(frame['normal'], camera), frame['acc']),
+    'normals_camera': lambda frame, camera, limits: normal_picture(world_to_camera_axes(frame['normal'], camera), frame['acc']),
 }
 RANGED = {'depth': 'depth', 'mean': 'distance', 'median': 'distance_median'}

@@ -10,11 +10,11 @@ import numpy as np
 from flax import linen as nn
 
 from nerf import lifting
-from nerf.models import for_part
-from nerf.ray.background import backdrop
+from nerf.models import crop_to_interval
+from nerf.ray.background import background_colour
 from nerf.ray.cameras import Camera, cast, distance_to_depth, world_distance
 from nerf.ray.compositing import composite
-from nerf.ray.occupancy import Occupancy, span
+from nerf.ray.occupancy import Occupancy, occupied_interval
 from nerf.ray.structs import Array, Level, Ray
 from nerf.render.normals import surface_normal
 
@@ -65,7 +65,7 @@ def empty_pixel(background: str, camera: Camera, xy: Array, with_normal: bool = 
 
 
 def _arriving(level: Level, ray: Ray, camera: Camera, background: str) -> dict[str, Array]:
-    rendering = composite(level, ray, backdrop(background, None))
+    rendering = composite(level, ray, background_colour(background, None))
     median = world_distance(camera, ray, rendering.distance_median)
     return {
         'rgb': rendering.rgb,
@@ -131,7 +131,7 @@ class Renderer:
         self._rays_per_block = rays_per_block
         self.evaluations = self.evaluations_of_all = 0
         self._full = model
-        self._model = model if occupancy is None else for_part(model, SHARE)
+        self._model = model if occupancy is None else crop_to_interval(model, SHARE)
         self._occupancy = None if occupancy is None else lifting.replicate(occupancy)
 
         # Every process needs the whole picture, so that all take part in the same blocks.
@@ -140,7 +140,7 @@ class Renderer:
 
         def look(occupancy: Occupancy, camera: Camera, xys: Array) -> tuple:
             def one(xy: Array) -> tuple:
-                return span(occupancy, cast(camera, xy)), empty_pixel(background, camera, xy, with_normal)
+                return occupied_interval(occupancy, cast(camera, xy)), empty_pixel(background, camera, xy, with_normal)
 
             return gathered(one, xys)
 

@@ -23,7 +23,7 @@ MIN_ALPHA = 0.01
 BLOCK = 65536
 
 
-def frusta_box(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
+def view_bounds(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
     """The box that holds all that cameras (stacked) see between near and far, lower and upper corner [3].
 
     In the space of the rays: the world, or NDC. By rays on a grid of 5 x 5 over each image, its corners and edges included.
@@ -39,13 +39,13 @@ def frusta_box(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
     return points.min(0), points.max(0)
 
 
-def centres(lower: np.ndarray, upper: np.ndarray, n: int) -> np.ndarray:
+def cell_centres(lower: np.ndarray, upper: np.ndarray, n: int) -> np.ndarray:
     """Centres of the n x n x n cells of a box, [n^3, 3], world; x changes slowest, as in `Occupancy.cells`."""
     axes = [low + (np.arange(n) + 0.5) * (high - low) / n for low, high in zip(lower, upper, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1).reshape(-1, 3).astype(np.float32)
 
 
-def cell_alpha(model: nn.Module, params: Any, centre: Array, widths: Array) -> Array:
+def cell_opacity(model: nn.Module, params: Any, centre: Array, widths: Array) -> Array:
     """How likely ONE cell of these widths [3] stops a ray that crosses it, []: the most of its eight octants."""
     edge = jnp.max(widths)
 
@@ -65,7 +65,7 @@ def dilate(cells: np.ndarray) -> np.ndarray:
     return cells
 
 
-def bake(model: nn.Module, params: Any, cameras: Camera, between: Callable[[], None] = lambda: None) -> Occupancy:
+def build_occupancy(model: nn.Module, params: Any, cameras: Camera, between: Callable[[], None] = lambda: None) -> Occupancy:
     """Where the model (parameters replicated) has density, within what these cameras (stacked) see.
 
     A coarse grid over all that they see finds the box around the scene; a fine one over this box is looked at only where the
@@ -73,7 +73,7 @@ def bake(model: nn.Module, params: Any, cameras: Camera, between: Callable[[], N
     """
     alpha = lifting.over_devices(
         lambda params, centres, widths: jax.lax.all_gather(
-            lifting.in_chunks(lambda centre: cell_alpha(model, params, centre, widths), default_chunk())(centres),
+            lifting.in_chunks(lambda centre: cell_opacity(model, params, centre, widths), default_chunk())(centres),
             lifting.DEVICES,
         ),
         in_axes=(0, 0, None),
@@ -87,15 +87,15 @@ def bake(model: nn.Module, params: Any, cameras: Camera, between: Callable[[], N
             between()
         return np.concatenate(found) if found else np.zeros(0, bool)
 
-    lower, upper = frusta_box(cameras)
+    lower, upper = view_bounds(cameras)
     widths = ((upper - lower) / COARSE).astype(np.float32)
-    coarse = dilate(occupied(centres(lower, upper, COARSE), widths).reshape(COARSE, COARSE, COARSE))
+    coarse = dilate(occupied(cell_centres(lower, upper, COARSE), widths).reshape(COARSE, COARSE, COARSE))
     if not coarse.any():
         return Occupancy(lower.astype(np.float32), upper.astype(np.float32), coarse.astype(np.uint8))
 
     where = np.argwhere(coarse)
     lower, upper, origin = lower + where.min(0) * widths, lower + (where.max(0) + 1) * widths, lower
-    points = centres(lower, upper, FINE)
+    points = cell_centres(lower, upper, FINE)
     x, y, z = np.clip((points - origin) / widths, 0, COARSE - 1).astype(int).T
     fine = coarse[x, y, z]
     fine[fine] = occupied(points[fine], ((upper - lower) / FINE).astype(np.float32))

@@ -14,7 +14,7 @@ from nerf.errors import UserError, unknown
 from nerf.host import processes
 from nerf.render.image import Renderer
 from nerf.tasks.geometry import measure_geometry
-from nerf.tasks.job import Job, TaskOptions, kept_occupancy
+from nerf.tasks.job import Job, TaskOptions, load_or_build_occupancy
 from nerf.tasks.mesh import export_mesh
 from nerf.tasks.points import export_points
 from nerf.tasks.test import render_test
@@ -53,8 +53,8 @@ def run_tasks(
             raise unknown('task', name, TASKS)
     config, folder = trained.config, Path(model_dir) / 'render'
     params = lifting.replicate(trained.params)
-    skip_empty = whether_to_skip(config, options)
-    occupancy = kept_occupancy(trained, params, folder, interruption) if skip_empty else None
+    skip_empty = should_skip_empty(config, options)
+    occupancy = load_or_build_occupancy(trained, params, folder, interruption) if skip_empty else None
     renderer, normal_renderer = (
         Renderer(trained.model, config.data.background, options.chunk or config.render_chunk, occupancy, with_normal)
         for with_normal in (False, True)
@@ -69,7 +69,7 @@ def run_tasks(
         _log.info('field evaluations: %.3g M of %.3g M (%.1f times fewer)', done / 1e6, of_all / 1e6, of_all / done)
 
 
-def whether_to_skip(config: Any, options: TaskOptions) -> bool:
+def should_skip_empty(config: Any, options: TaskOptions) -> bool:
     """Whether rays skip what is empty: as asked, else as the config says, but never in all of space.
 
     Raises:

@@ -25,7 +25,7 @@ from nerf.paths import PathOptions
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Picture, Renderer
-from nerf.render.occupancy import bake
+from nerf.render.occupancy import build_occupancy
 from nerf.train.run_folder import Trained
 from nerf.viewer.server import Address
 
@@ -104,38 +104,38 @@ class Job:
         return renderer.image(self.params, camera, self.interruption.check)
 
 
-def kept_occupancy(trained: Trained, params: Any, folder: Path, interruption: processes.Interruption) -> Occupancy:
+def load_or_build_occupancy(trained: Trained, params: Any, folder: Path, interruption: processes.Interruption) -> Occupancy:
     """Where this checkpoint (its parameters replicated as `params`) has something: from `folder`, else baked and kept there."""
     cameras = jax.tree.map(lambda field: field[trained.scene.indices('train')], trained.scene.cameras)
-    path, baked_from = folder / f'occupancy_{trained.step}.npz', digest(trained.params, cameras)
-    occupancy = read_occupancy(path, baked_from)
+    path, built_from = folder / f'occupancy_{trained.step}.npz', digest(trained.params, cameras)
+    occupancy = read_occupancy(path, built_from)
     # All processes bake, or none: they do it together.
     if not processes.any_of(occupancy is None):
         return occupancy
     began = time.monotonic()
-    occupancy = bake(trained.model, params, cameras, interruption.check)
+    occupancy = build_occupancy(trained.model, params, cameras, interruption.check)
     share = 100 * np.mean(occupancy.cells > 0)
     _log.info('baked what is empty in %.1f s: %.1f %% of the box around the scene is not', time.monotonic() - began, share)
     if processes.is_first():
         content = io.BytesIO()
-        np.savez_compressed(content, baked_from=baked_from, **vars(occupancy))
+        np.savez_compressed(content, built_from=built_from, **vars(occupancy))
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
     return occupancy
 
 
-def read_occupancy(path: Path, baked_from: str) -> Occupancy | None:
+def read_occupancy(path: Path, built_from: str) -> Occupancy | None:
     """The grid kept in a file; None if there is none, or a damaged one, or one of other parameters or cameras."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if str(stored['baked_from']) != baked_from:
+            if str(stored['built_from']) != built_from:
                 return None
             return Occupancy(**{field.name: stored[field.name] for field in dataclasses.fields(Occupancy)})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
-def fresh_folder(path: Path, settings: dict[str, Any]) -> Path:
+def resumable_folder(path: Path, settings: dict[str, Any]) -> Path:
     """The folder of a task's files; emptied first unless they were made with the same settings."""
     if processes.is_first():
         record = path / 'settings.json'

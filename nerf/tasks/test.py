@@ -13,7 +13,7 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation
-from nerf.tasks.job import Job, digest, fresh_folder, write_png
+from nerf.tasks.job import Job, digest, resumable_folder, write_png
 
 _log = logging.getLogger('nerf')
 
@@ -26,7 +26,7 @@ def render_test(job: Job) -> None:
     truths = [scene.image(i) for i in test] if has_images else []
     cameras = [scene.camera(i) for i in test]
     settings = {'step': step, 'background': job.background, 'data': digest(cameras, truths), 'skip_empty': job.skip_empty}
-    folder = fresh_folder(job.folder / 'test', settings)
+    folder = resumable_folder(job.folder / 'test', settings)
     left = [i for i in test if not (folder / f'{scene.stem(i)}_rgb.png').exists()]
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)

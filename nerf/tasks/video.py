@@ -18,7 +18,7 @@ from nerf.ray.cameras import Camera
 from nerf.render import colours
 from nerf.render.image import Picture, to_uint8
 from nerf.render.video import ENDINGS, write_video
-from nerf.tasks.job import Job, digest, fresh_folder, write_png
+from nerf.tasks.job import Job, digest, resumable_folder, write_png
 
 _log = logging.getLogger('nerf')
 
@@ -45,7 +45,7 @@ def render_video(job: Job) -> None:
         'skip_empty': job.skip_empty,
         'normals': with_normals,
     }
-    folder = fresh_folder(job.folder / 'video', settings)
+    folder = resumable_folder(job.folder / 'video', settings)
     files = render_frames(job, cameras, folder / 'frames', with_normals)
     if processes.is_first():
         for shown in options.show:
@@ -144,5 +144,5 @@ def video_range(files: Sequence[Path], field: str) -> tuple[float, float]:
     seen = []
     for file in files:
         frame = read_frame(file)
-        seen.append(colours.worth_a_colour(frame[field], frame['acc']))
+        seen.append(colours.visible_depths(frame[field], frame['acc']))
     return colours.percentile_range(np.concatenate(seen))

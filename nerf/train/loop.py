@@ -33,7 +33,7 @@ from nerf.train.checkpoints import Checkpoints
 from nerf.train.optimizer import learning_rate, make_optimizer
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import Metrics, make_train_step
-from nerf.train.training_time import Stopwatch
+from nerf.train.training_time import TrainingTime
 
 Hook = Callable[[int, TrainState], None]
 _log = logging.getLogger('nerf')
@@ -86,17 +86,17 @@ def make_batches(config: Any) -> Batches:
     return Batches(config.seed, config.batch_size, data.batching, data.crop_steps, data.crop_fraction)
 
 
-def blank_mse(scene: Scene, background: str) -> float:
+def constant_colour_mse(scene: Scene, background: str) -> float:
     """The mean squared error over the training images of the best picture of a single colour."""
     pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
     return float(np.mean(np.var(evaluation.over_background(pixels, background) / 255, axis=0)))
 
 
 @dataclasses.dataclass
-class Watch:
+class DivergenceMonitor:
     """Looks for runs that go nowhere: steps that are not finite, and pictures of one colour."""
 
-    blank_mse: float
+    constant_colour_mse: float
     has_warned: bool = False
 
     def check(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -110,7 +110,7 @@ class Watch:
                 f'step {step}: the loss or its gradient was not finite in {metrics["skipped_in_row"]} steps in a row; '
                 'lower config.optimizer.learning_rate, or set config.optimizer.clip_norm, and check the images and poses'
             )
-        if step >= COLLAPSE_AFTER and metrics['mse'] > 0.95 * self.blank_mse and not self.has_warned:
+        if step >= COLLAPSE_AFTER and metrics['mse'] > 0.95 * self.constant_colour_mse and not self.has_warned:
             self.has_warned = True
             what = 'empty (acc near 0)' if metrics['acc'] < 0.01 else f'of one colour (acc {metrics["acc"]:.2f})'
             _log.warning(
@@ -170,8 +170,8 @@ def train(
         model, optimizer, config.losses, config.data.background, config.num_steps, config.seed, config.remat_rays
     )
     renderer = Renderer(model, config.data.background, config.render_chunk)
-    watch = Watch(blank_mse(scene, config.data.background))
-    stopwatch = Stopwatch(model_dir, int(state.step))
+    watch = DivergenceMonitor(constant_colour_mse(scene, config.data.background))
+    stopwatch = TrainingTime(model_dir, int(state.step))
 
     def save(step: int, state: TrainState) -> None:
         due = step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
@@ -218,7 +218,7 @@ def loop(
     scene: Scene,
     state: TrainState,
     step_function: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]],
-    watch: Watch,
+    watch: DivergenceMonitor,
     writer: metric_writers.MetricWriter,
     actions: Sequence[Hook],
     interruption: processes.Interruption,

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from nerf.errors import unknown
 from nerf.lifting import device_index, in_chunks, over_rays, sum_over_devices
-from nerf.ray.background import backdrop, observed
+from nerf.ray.background import background_colour, target_colour
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.losses import LOSSES, squared_error
@@ -45,11 +45,11 @@ def pixel_terms(
 ) -> dict[str, Array]:
     """What ONE pixel contributes, each []: the weighted `loss`, and the `mse` and `acc` that are reported."""
     model_key, background_key = split_key(key, 2)
-    behind = backdrop(background, background_key)
+    behind = background_colour(background, background_key)
     ray = cast(camera, pixel.xy)
     levels = model.apply({'params': params}, ray, model_key, progress)
     renderings = [composite(level, ray, behind) for level in levels]
-    target = observed(pixel, behind)
+    target = target_colour(pixel, behind)
     loss = sum(weight * LOSSES[name](levels, renderings, target) for name, weight in losses.items())
     return {'loss': loss, 'mse': squared_error(renderings[-1].rgb, target), 'acc': renderings[-1].acc}
 

@@ -13,7 +13,7 @@ from nerf.host.files import write_atomically
 FILE = 'training.json'
 
 
-class Stopwatch:
+class TrainingTime:
     """Keeps for each checkpoint the seconds of training that led to it, and the hardware.
 
     Kept by step, so that a run that goes on from a checkpoint adds to what led there: steps that were lost when it was

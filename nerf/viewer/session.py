@@ -44,7 +44,7 @@ class Session:
 
 
 @dataclasses.dataclass(frozen=True)
-class Errand:
+class RenderRequest:
     """One picture to make: of which session, as it was when it was asked for; `size` None: an answer, as fast as can be."""
 
     session: Session
@@ -88,11 +88,11 @@ class Sessions:
         for session in list(self._sessions):
             self.change(session)
 
-    def is_anyone_waiting(self) -> bool:
+    def has_requests(self) -> bool:
         """Whether a change has not been answered yet."""
         return any(each.view is not None and each.changed is not None for each in self._sessions)
 
-    def next_errand(self, timeout: float, only_answers: bool = False) -> Errand | None:
+    def next_request(self, timeout: float, only_answers: bool = False) -> RenderRequest | None:
         """What is to be done next: the oldest change, else to refine the picture of who was served longest ago.
 
         None if nothing is, for `timeout` seconds.
@@ -106,7 +106,7 @@ class Sessions:
             session, size = found
             if size is None:
                 session.changed = session.size = None
-            return Errand(session, session.view, session.settings, size)
+            return RenderRequest(session, session.view, session.settings, size)
 
     def _next(self, only_answers: bool) -> tuple[Session, int | None] | None:
         present = [each for each in self._sessions if each.view is not None]
@@ -119,25 +119,25 @@ class Sessions:
         session = min(unfinished, key=lambda each: each.served)
         return session, finer(session.size, session.settings.most)
 
-    def done(self, errand: Errand, size: int | None) -> None:
+    def done(self, errand: RenderRequest, size: int | None) -> None:
         """A picture of `size` pixels was shown; None: there is nothing finer to show."""
         with self._news:
             errand.session.size, errand.session.served = size, time.monotonic()
 
 
-class Moved(Exception):
+class ViewChanged(Exception):
     """Someone wants to see something else: what is being refined is of no use, or has to wait."""
 
 
-def or_moved(sessions: Sessions, errand: Errand, check: Callable[[], None]) -> Callable[[], None]:
-    """What to do between blocks: `check`, and raise `Moved` where a refinement is overtaken; an answer is always finished.
+def unless_view_changed(sessions: Sessions, errand: RenderRequest, check: Callable[[], None]) -> Callable[[], None]:
+    """Run `check` between blocks, and raise `ViewChanged` where a refinement is overtaken; answers are always finished.
 
     Else a camera that moves all the time would never be shown anything.
     """
 
     def between() -> None:
         check()
-        if errand.size is not None and sessions.is_anyone_waiting():
-            raise Moved
+        if errand.size is not None and sessions.has_requests():
+            raise ViewChanged
 
     return between

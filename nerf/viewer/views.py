@@ -13,7 +13,7 @@ from nerf.errors import UserError
 from nerf.paths import PathOptions, make_path
 from nerf.paths.cameras import check_sees_ahead, frame_size, lenses_at, pinholes, training
 from nerf.paths.keyframes import quaternions, rotations, smooth_path
-from nerf.paths.orbits import focus_depth, looked_at
+from nerf.paths.orbits import focus_depth, scene_focus
 from nerf.ray.cameras import Camera
 
 # The browser's cameras (viser) are OpenCV's: x right, y down, they look along +z. Ours: x right, y up, along -z.
@@ -75,7 +75,7 @@ class Subject(NamedTuple):
 
 def subject_of(cameras: Camera, scene_type: str) -> Subject | None:
     """That of a scene that is a thing in the middle of nothing; others have none."""
-    centre = looked_at(cameras) if scene_type == 'object' else None
+    centre = scene_focus(cameras) if scene_type == 'object' else None
     if centre is None:
         return None
     return Subject(centre, float(np.linalg.norm(cameras.camera_to_world[:, :, 3] - centre, axis=1).mean()))
@@ -148,7 +148,7 @@ def beginning(scene: Scene, scene_type: str) -> Beginning:
     cameras = training(scene)
     first = jax.tree.map(lambda field: field[0], make_path(None, scene, scene_type, PathOptions(num_frames=8)))
     pose = np.asarray(first.camera_to_world, np.float64)
-    focus = looked_at(cameras)
+    focus = scene_focus(cameras)
     reach = focus_depth(cameras) if focus is None else float((pose[:, 3] - focus) @ pose[:, 2])
     reach = reach if reach > 1e-3 else focus_depth(cameras)
     size = frame_size(cameras)

@@ -72,7 +72,7 @@ class Watcher:
             return
         if time.monotonic() > self._pause_until:
             self._sessions.change_all()
-        elif not self._sessions.is_anyone_waiting():
+        elif not self._sessions.has_requests():
             return
         jax.block_until_ready(state.step)  # else the picture would seem to take as long as the steps before it
         began = time.monotonic()

@@ -9,7 +9,7 @@ import numpy as np
 
 from nerf.host import processes
 from nerf.viewer.pictures import Pictures, to_show
-from nerf.viewer.session import Errand, Moved, Sessions, or_moved
+from nerf.viewer.session import RenderRequest, Sessions, ViewChanged, unless_view_changed
 from nerf.viewer.views import why_not
 
 PATIENCE = 0.2  # s between two looks at whether the user asked to stop
@@ -33,19 +33,19 @@ def work(
     only_answers: bool = False,
 ) -> bool:
     """Do the next errand; whether there was one within `timeout` seconds. `check` is called between blocks of rays."""
-    errand = sessions.next_errand(timeout, only_answers)
+    errand = sessions.next_request(timeout, only_answers)
     if errand is None:
         return False
-    with contextlib.suppress(Moved):
+    with contextlib.suppress(ViewChanged):
         answer(sessions, pictures, params, errand, check)
     return True
 
 
-def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: Errand, check: Callable[[], None]) -> None:
+def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: RenderRequest, check: Callable[[], None]) -> None:
     """Make one picture and show it.
 
     Raises:
-        Moved: it was a refinement, and someone wants to see something else.
+        ViewChanged: it was a refinement, and someone wants to see something else.
     """
     view, settings, page = errand.view, errand.settings, errand.session.page
     if not pictures.is_ready(settings):
@@ -60,7 +60,7 @@ def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: Errand, 
         sessions.done(errand, None)
         return
     began = time.monotonic()
-    picture = pictures.render(params, view, settings, size, or_moved(sessions, errand, check))
+    picture = pictures.render(params, view, settings, size, unless_view_changed(sessions, errand, check))
     page.show(to_show(picture, camera, settings.shown), np.where(picture['acc'] > 0.5, picture['depth'], np.inf))
     page.say(f'{int(camera.width)} x {int(camera.height)} px in {time.monotonic() - began:.2f} s')
     sessions.done(errand, size)

@@ -4,7 +4,7 @@ from skimage import measure
 
 from nerf.data import procedural
 from nerf.errors import UserError
-from nerf.export.grid import corners, default_box, density_grid, occupied, without_hollows
+from nerf.export.grid import corners, default_box, density_grid, fill_hollows, occupied
 from nerf.ray.occupancy import Occupancy
 
 LOWER, UPPER = np.array([-1.0, 0, 2], np.float32), np.array([3.0, 2, 10], np.float32)  # cells of 0.2, 0.1 and 0.4
@@ -94,10 +94,10 @@ def test_hollows_are_filled_unless_a_camera_stands_in_them():
     from_middle = np.linalg.norm(x - 12, axis=-1)
     room = np.abs(from_middle - 7) < 2
     outside = np.array([[1.0, 1, 1], [-5, 12, 12], [12, 12, 40]])
-    np.testing.assert_array_equal(without_hollows(measure, room, outside), from_middle < 9)
-    np.testing.assert_array_equal(without_hollows(measure, room, np.array([[12.2, 11.9, 13.0]])), room)
+    np.testing.assert_array_equal(fill_hollows(measure, room, outside), from_middle < 9)
+    np.testing.assert_array_equal(fill_hollows(measure, room, np.array([[12.2, 11.9, 13.0]])), room)
 
 
 def test_a_thin_leaning_wall_holds_tight():
     x = np.abs(np.stack(np.meshgrid(*[np.arange(17) - 8] * 3, indexing='ij'), -1)).sum(-1)
-    np.testing.assert_array_equal(without_hollows(measure, x == 6, np.zeros((0, 3))), x <= 6)
+    np.testing.assert_array_equal(fill_hollows(measure, x == 6, np.zeros((0, 3))), x <= 6)

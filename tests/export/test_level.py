@@ -24,7 +24,7 @@ class Told:
     def __init__(self, stop, density, acc=1.0):
         self.stop, self.of, self.acc = stop, density, acc
 
-    def half_stopped(self, cameras, image, xy):
+    def median_hit(self, cameras, image, xy):
         ray = rays(len(image))
         return ray, self.stop(ray.origin[:, 1]), np.full(len(image), self.acc)
 
@@ -79,4 +79,4 @@ def test_looks_go_from_side_to_side():
 def test_where_a_level_is_first_met():
     t = np.array([[0.0, 1, 2, 3]] * 3)
     density = np.array([[0.0, 1, 5, 0], [3, 0, 5, 0], [0, 1, 1, 2]])
-    np.testing.assert_array_equal(level.first_met(density, t, 2.0), [1.5, 0, np.inf])
+    np.testing.assert_array_equal(level.first_hit(density, t, 2.0), [1.5, 0, np.inf])

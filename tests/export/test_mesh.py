@@ -12,7 +12,7 @@ from nerf.data import procedural
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.export import mesh as meshes
-from nerf.export.mesh import MeshOptions, extract_mesh, from_ndc, most_frontal, vertex_normals
+from nerf.export.mesh import MeshOptions, extract_mesh, from_ndc, most_frontal_view, vertex_normals
 from nerf.ray import compositing
 from nerf.ray.cameras import cast
 from nerf.ray.ndc import ndc_to_t
@@ -220,7 +220,7 @@ def test_normals_of_vertices_are_weighted_by_area():
 
 
 def test_who_looks_most_nearly_against_the_normal():
-    found = most_frontal(np.array([[0.0, 0, 0]]), np.array([[0.0, 0, 1]]), np.array([[3.0, 0, 1], [0, 1, 3], [0, 0, -4]]))
+    found = most_frontal_view(np.array([[0.0, 0, 0]]), np.array([[0.0, 0, 1]]), np.array([[3.0, 0, 1], [0, 1, 3], [0, 0, -4]]))
     np.testing.assert_allclose(found, [[0, -1 / np.sqrt(10), -3 / np.sqrt(10)]])
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from nerf.data.scene import stack_cameras
 from nerf.errors import UserError
-from nerf.export.points import PointOptions, points_of_view, surface_points, thinned
+from nerf.export.points import PointOptions, points_of_view, surface_points, thin_points
 
 CENTRE, RADIUS = np.array([0.2, -0.1, 0.3]), 0.8
 WIDTH, HEIGHT, FOCAL = 40, 30, 50.0
@@ -109,7 +109,7 @@ def test_thinning_is_even_and_as_fine_as_allowed():
     rows[:, 0] = np.repeat(np.arange(10), 100)
     rows[:, 1] = np.random.default_rng(0).uniform(0, 0.01, 1000)
     rows[:, 3] = np.tile(np.arange(100), 10)
-    few = thinned(rows, 10)
+    few = thin_points(rows, 10)
     np.testing.assert_allclose(few[:, 0], np.arange(10))
     np.testing.assert_allclose(few[:, 3], 49.5)  # the mean of all that is there
 

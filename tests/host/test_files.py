@@ -1,21 +1,21 @@
 import pytest
 
 from nerf.errors import UserError
-from nerf.host.files import written_at_once
+from nerf.host.files import atomic_folder
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     out = tmp_path / 'new' / 'scene'
 
     def fail_half_way():
-        with written_at_once(str(out)) as folder:
+        with atomic_folder(str(out)) as folder:
             (folder / 'half').write_text('a')
             raise KeyError
 
     with pytest.raises(KeyError):
         fail_half_way()
     assert list((tmp_path / 'new').iterdir()) == []
-    with written_at_once(str(out)) as folder:
+    with atomic_folder(str(out)) as folder:
         (folder / 'whole').write_text('a')
         assert not out.exists()
     assert [path.name for path in out.iterdir()] == ['whole']
@@ -24,6 +24,6 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / 'mine').write_text('a')
-    with pytest.raises(UserError, match=f'--out={tmp_path}: exists and is not an empty folder'), written_at_once(str(tmp_path)):
+    with pytest.raises(UserError, match=f'--out={tmp_path}: exists and is not an empty folder'), atomic_folder(str(tmp_path)):
         raise AssertionError
     assert (tmp_path / 'mine').read_text() == 'a'

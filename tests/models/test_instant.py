@@ -9,7 +9,7 @@ import pytest
 from nerf.fields.hashgrid import HashField
 from nerf.lifting import over_rays
 from nerf.models import make_model
-from nerf.models.instant import Instant, warp, warp_all
+from nerf.models.instant import Instant, box_to_unit_cube, contract_to_unit_cube
 from nerf.ray import compositing, losses, stepfun
 from nerf.ray.hashgrid import Grid
 from nerf.ray.structs import Ray
@@ -38,14 +38,14 @@ def random_params(params):
 
 def test_warp_maps_the_box_to_the_unit_cube():
     corner = jnp.array([1.5, -1.5, 0.0])
-    np.testing.assert_allclose(warp(corner, 1.5), [1, 0, 0.5])
-    np.testing.assert_allclose(warp(corner, 3.0), [0.75, 0.25, 0.5])
+    np.testing.assert_allclose(box_to_unit_cube(corner, 1.5), [1, 0, 0.5])
+    np.testing.assert_allclose(box_to_unit_cube(corner, 3.0), [0.75, 0.25, 0.5])
 
 
 def test_all_of_space_lies_in_the_unit_cube():
-    np.testing.assert_allclose(warp_all(jnp.zeros(3)), 0.5)
-    np.testing.assert_allclose(warp_all(jnp.array([0.0, 1.0, 0.0])), [0.5, 0.75, 0.5])
-    np.testing.assert_allclose(warp_all(jnp.array([-1e7, 0.0, 0.0])), [0, 0.5, 0.5], atol=1e-6)
+    np.testing.assert_allclose(contract_to_unit_cube(jnp.zeros(3)), 0.5)
+    np.testing.assert_allclose(contract_to_unit_cube(jnp.array([0.0, 1.0, 0.0])), [0.5, 0.75, 0.5])
+    np.testing.assert_allclose(contract_to_unit_cube(jnp.array([-1e7, 0.0, 0.0])), [0, 0.5, 0.5], atol=1e-6)
 
 
 def test_contracted_points_are_what_the_grids_see(ray):
@@ -57,7 +57,7 @@ def test_contracted_points_are_what_the_grids_see(ray):
     density = jax.jit(functools.partial(model.apply, method='density'))
     for i in (0, 3, 6, 7):
         middle = far.origin + (seen.t[i] + seen.t[i + 1]) / 2 * far.direction
-        expected = field({'params': params['params']['field']}, warp_all(middle), far.viewdir)[0]
+        expected = field({'params': params['params']['field']}, contract_to_unit_cube(middle), far.viewdir)[0]
         np.testing.assert_allclose(seen.density[i], expected, rtol=2e-3)
         np.testing.assert_allclose(density(params, middle, jnp.float32(0.0)), expected, rtol=2e-3)
     for level in (proposal, seen):

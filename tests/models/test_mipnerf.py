@@ -11,7 +11,7 @@ from nerf.models import MODELS, make_model
 from nerf.models.mipnerf import MipNeRF
 from nerf.ray import stepfun
 from nerf.ray.contraction import contract
-from nerf.ray.gaussians import cylinder_to_gaussian, frustum_to_gaussian, push
+from nerf.ray.gaussians import cylinder_to_gaussian, frustum_to_gaussian, push_forward
 from nerf.ray.structs import Gaussian, Ray
 
 KEY = jax.random.key(1)
@@ -127,9 +127,11 @@ def test_contracted_segments_are_what_the_field_sees(ray):
     for level in apply(params, far):
         for i in (0, 5):
             segment = frustum_to_gaussian(level.t[i], level.t[i + 1], far.origin, far.direction, far.radius)
-            np.testing.assert_allclose(level.density[i], field(own, push(contract, segment), far.viewdir, 0.0)[0], rtol=1e-3)
+            np.testing.assert_allclose(
+                level.density[i], field(own, push_forward(contract, segment), far.viewdir, 0.0)[0], rtol=1e-3
+            )
     cube = Gaussian(mean=jnp.array([3.0, -20.0, 1.0]), cov=0.12 * jnp.eye(3))
-    expected = field(own, push(contract, cube), jnp.zeros(3), 0.0)[0]
+    expected = field(own, push_forward(contract, cube), jnp.zeros(3), 0.0)[0]
     np.testing.assert_allclose(model.apply(params, cube.mean, jnp.float32(1.2), method='density'), expected, rtol=1e-4)
 
 

@@ -9,7 +9,7 @@ from nerf.fields.mipnerf360 import Field360, Trunk
 from nerf.models.mipnerf360 import MipNeRF360
 from nerf.ray import compositing, losses, stepfun
 from nerf.ray.contraction import contract
-from nerf.ray.gaussians import frustum_to_gaussian, push
+from nerf.ray.gaussians import frustum_to_gaussian, push_forward
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Gaussian, Ray
 
@@ -92,7 +92,7 @@ def test_each_level_is_its_network_at_its_segments(endless, ray, options):
         np.testing.assert_allclose(level.t, s_to_t(level.s, ray.near, ray.far, options.get('spacing', 'disparity')), rtol=1e-6)
         for i in (0, 5, 7):
             segment = frustum_to_gaussian(level.t[i], level.t[i + 1], ray.origin, ray.direction, ray.radius)
-            segment = segment if options else push(contract, segment)
+            segment = segment if options else push_forward(contract, segment)
             if number < 2:
                 density, rgb = proposal({'params': params['params']['proposal']}, segment)[0], jnp.zeros(3)
             else:
@@ -152,7 +152,7 @@ def test_density_is_the_fields_over_a_cube(options):
     field = Field360(2, 8, 3, 4, 4, 1, 0.001, 'float32')
     point, width = jnp.array([1.0, -2.0, 0.5]), jnp.float32(0.6)
     cube = Gaussian(mean=point, cov=0.03 * jnp.eye(3))
-    cube = cube if options else push(contract, cube)
+    cube = cube if options else push_forward(contract, cube)
     expected = field.apply({'params': params['params']['field']}, cube, jnp.array([0.0, 0.6, 0.8]))[0]
     found = model.apply(params, point, width, method='density')
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from nerf.paths.keyframes import catmull_rom, quaternions, rotations, smooth_path, tour, turning_scale
+from nerf.paths.keyframes import catmull_rom, nearest_neighbour_order, quaternions, rotations, smooth_path, turning_scale
 
 LENS = np.array([50.0, 50, 20, 15])
 
@@ -138,6 +138,6 @@ def test_turning_counts_as_much_as_moving():
 
 def test_a_tour_keeps_an_order_that_goes_along_and_mends_one_that_jumps():
     along = np.stack([pose((np.cos(a), np.sin(a), 0), angle=a) for a in np.linspace(0, 5, 30)])
-    np.testing.assert_array_equal(tour(along), np.arange(30))
+    np.testing.assert_array_equal(nearest_neighbour_order(along), np.arange(30))
     mixed = np.concatenate([[0], 1 + np.random.default_rng(1).permutation(29)])
-    np.testing.assert_array_equal(mixed[tour(along[mixed])], np.arange(30))
+    np.testing.assert_array_equal(mixed[nearest_neighbour_order(along[mixed])], np.arange(30))

@@ -11,7 +11,7 @@ from nerf.errors import UserError
 from nerf.paths import PathOptions, make_path
 from nerf.paths.cameras import training
 from nerf.paths.files import save_path_file
-from nerf.paths.orbits import covered_arc, focus_depth, look_at, looked_at
+from nerf.paths.orbits import covered_arc, focus_depth, look_at, scene_focus
 from nerf.ray.lenses import Lens
 
 Z, Y = np.array([0.0, 0, 1]), np.array([0.0, 1, 0])
@@ -99,7 +99,7 @@ def test_no_path_jumps_and_orbits_keep_the_subject_in_the_picture(scene_name, na
     np.testing.assert_allclose(np.swapaxes(rotations, 1, 2) @ rotations, np.tile(np.eye(3), (90, 1, 1)), atol=1e-6)
     assert (np.linalg.det(rotations) > 0).all()
     if is_orbit:
-        assert in_picture(path, looked_at(training(scene))).max() < 0.2
+        assert in_picture(path, scene_focus(training(scene))).max() < 0.2
 
 
 @pytest.mark.parametrize(('scene_name', 'name'), [('built_in', 'spherical'), ('front', 'spiral'), ('around', 'ellipse')])
@@ -113,7 +113,7 @@ def test_cameras_that_look_outwards_are_followed():
     poses = ring()
     poses[:, :, [0, 2]] *= -1
     scene = scene_of(poses, 0.2, 1e6)
-    assert looked_at(scene.cameras) is None
+    assert scene_focus(scene.cameras) is None
     path = make_path(None, scene, 'unbounded', PathOptions())
     np.testing.assert_allclose(path.camera_to_world, poses, atol=1e-6)
     for name in ('ellipse', 'spherical'):

@@ -130,7 +130,7 @@ def test_push_through_a_linear_map_is_exact():
     matrix, offset = np.random.default_rng(0).normal(size=(3, 3)), np.array([1.0, -2.0, 0.5])
     one = gaussians.frustum_to_gaussian(jnp.float32(1.0), jnp.float32(3.0), ORIGIN, DIRECTION, 0.3)
     linear = jnp.asarray(matrix, jnp.float32)
-    found = gaussians.push(lambda x: jnp.sum(linear * x[None, :], axis=1) + jnp.asarray(offset, jnp.float32), one)
+    found = gaussians.push_forward(lambda x: jnp.sum(linear * x[None, :], axis=1) + jnp.asarray(offset, jnp.float32), one)
     np.testing.assert_allclose(found.mean, matrix @ one.mean + offset, rtol=1e-5)
     np.testing.assert_allclose(found.cov, matrix @ one.cov @ matrix.T, atol=1e-5)
 
@@ -142,7 +142,7 @@ def test_push_through_the_contraction_against_many_points(mean):
     offset = np.random.default_rng(0).normal(size=(100_000, 3)) @ root
     points = contract64(mean + np.concatenate([offset, -offset]))
     one = gaussians.Gaussian(mean=jnp.asarray(mean, jnp.float32), cov=jnp.asarray(root @ root.T, jnp.float32))
-    found = gaussians.push(contract, one)
+    found = gaussians.push_forward(contract, one)
     size = np.sqrt(np.abs(np.cov(points.T)).max())
     np.testing.assert_allclose(found.mean, points.mean(0), atol=0.02 * size)
     np.testing.assert_allclose(found.cov, np.cov(points.T), atol=0.02 * size**2)
@@ -150,7 +150,7 @@ def test_push_through_the_contraction_against_many_points(mean):
 
 @jax.jit
 def contracted(t0, t1):
-    return gaussians.push(contract, gaussians.frustum_to_gaussian(t0, t1, ORIGIN, DIRECTION, 1e-3))
+    return gaussians.push_forward(contract, gaussians.frustum_to_gaussian(t0, t1, ORIGIN, DIRECTION, 1e-3))
 
 
 CONTRACTED_SLOPES = jax.jit(jax.jacrev(contracted, (0, 1)))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nerf.lifting import over_rays, over_samples
-from nerf.ray.occupancy import Occupancy, crossing, is_occupied, span
+from nerf.ray.occupancy import Occupancy, intersect_box, is_occupied, occupied_interval
 from nerf.ray.structs import Ray
 
 
@@ -37,10 +37,10 @@ def test_nothing_is_outside_of_a_full_box():
 
 def test_entry_and_exit():
     corners = jnp.zeros(3), jnp.array([8.0, 4.0, 2.0])
-    assert [float(t) for t in crossing(*corners, ray([-2, 1, 1], [2, 0, 0]))] == [1, 5]
-    assert [float(t) for t in crossing(*corners, ray([10, 1, 1], [-2, 0, 0], near=2, far=3))] == [2, 3]
-    np.testing.assert_allclose(crossing(*corners, ray([-1, 2, -1], [1, 0, 1])), [1, 3], atol=1e-6)
-    entry, exit = crossing(*corners, ray([-2, 5, 1], [2, 0, 0]))
+    assert [float(t) for t in intersect_box(*corners, ray([-2, 1, 1], [2, 0, 0]))] == [1, 5]
+    assert [float(t) for t in intersect_box(*corners, ray([10, 1, 1], [-2, 0, 0], near=2, far=3))] == [2, 3]
+    np.testing.assert_allclose(intersect_box(*corners, ray([-1, 2, -1], [1, 0, 1])), [1, 3], atol=1e-6)
+    entry, exit = intersect_box(*corners, ray([-2, 5, 1], [2, 0, 0]))
     assert exit <= entry
 
 
@@ -54,7 +54,7 @@ def test_entry_and_exit():
     ],
 )
 def test_along_an_axis(origin, direction, inside, step):
-    near, far, meets = span(single_cell(), ray(origin, direction))
+    near, far, meets = occupied_interval(single_cell(), ray(origin, direction))
     assert meets
     # All of the cell, and less than a step more: the box is cut into ceil(sqrt(3) 8) = 14.
     assert inside[0] - step <= near <= inside[0]
@@ -73,7 +73,7 @@ def test_it_is_what_a_dense_search_finds():
     origins, targets = 4 * rng.standard_normal((400, 3)), rng.uniform(-1.2, 1.2, (400, 3))
     rays = [ray(o, (t - o) / 2, near=0.5, far=3.0) for o, t in zip(origins, targets, strict=True)]
     rays = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rays)
-    near, far, meets = map(np.asarray, jax.jit(over_rays(lambda ray: span(occupancy, ray)))(rays))
+    near, far, meets = map(np.asarray, jax.jit(over_rays(lambda ray: occupied_interval(occupancy, ray)))(rays))
 
     t = np.linspace(0.5, 3.0, 4001)
     points = origins[:, None] + t[:, None] * np.asarray(rays.direction)[:, None]
@@ -101,21 +101,21 @@ def test_it_is_what_a_dense_search_finds():
 
 @pytest.mark.parametrize('origin', [[-2, 2.7, 1.3], [-2, 6, 1.3], [20, 2.2, 1.3]])
 def test_a_miss_keeps_near_and_far(origin):
-    near, far, meets = span(single_cell(), ray(origin, [1, 0, 0], near=0.25, far=9.0))
+    near, far, meets = occupied_interval(single_cell(), ray(origin, [1, 0, 0], near=0.25, far=9.0))
     assert (float(near), float(far), bool(meets)) == (0.25, 9.0, False)
 
 
 def test_the_ray_is_not_left():
-    near, far, meets = span(single_cell(), ray([-2, 2.2, 1.3], [1, 0, 0], near=5.25, far=5.75))
+    near, far, meets = occupied_interval(single_cell(), ray([-2, 2.2, 1.3], [1, 0, 0], near=5.25, far=5.75))
     assert meets
     assert (float(near), float(far)) == (5.25, 5.75)
-    assert not span(single_cell(), ray([-2, 2.2, 1.3], [1, 0, 0], near=1.0, far=4.9))[2]
-    assert not span(single_cell(), ray([-2, 2.2, 1.3], [1, 0, 0], near=6.1, far=9.0))[2]
+    assert not occupied_interval(single_cell(), ray([-2, 2.2, 1.3], [1, 0, 0], near=1.0, far=4.9))[2]
+    assert not occupied_interval(single_cell(), ray([-2, 2.2, 1.3], [1, 0, 0], near=6.1, far=9.0))[2]
 
 
 def test_what_lies_between_two_cells_is_in_the_span():
     occupancy = single_cell()
     occupancy = occupancy.replace(cells=occupancy.cells.at[6, 4, 5].set(1))
-    near, far, _ = span(occupancy, ray([-2, 2.2, 1.3], [1, 0, 0]))
+    near, far, _ = occupied_interval(occupancy, ray([-2, 2.2, 1.3], [1, 0, 0]))
     assert 5 - 8 / 14 <= near <= 5
     assert 9 <= far <= 9 + 8 / 14

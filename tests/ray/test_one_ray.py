@@ -23,6 +23,7 @@ import nerf.ray
 from nerf.lifting import over_rays
 from nerf.models import MODELS, make_model
 from nerf.ray import (
+    background,
     cameras,
     compositing,
     contraction,
@@ -42,7 +43,7 @@ from nerf.ray.cameras import Camera
 from nerf.ray.hashgrid import Grid
 from nerf.ray.lenses import Lens
 from nerf.ray.occupancy import Occupancy
-from nerf.ray.structs import Gaussian, Level, Ray, Rendering
+from nerf.ray.structs import Gaussian, Level, Pixel, Ray, Rendering
 
 MODULES = [importlib.import_module(f'nerf.ray.{found.name}') for found in pkgutil.iter_modules(nerf.ray.__path__)]
 PUBLIC = {
@@ -101,6 +102,13 @@ class Example:
 
 
 EXAMPLES: dict[str, list[Example]] = {
+    'background.background_colour': [Example(lambda key: background.background_colour('random', key), (KEY,), ONLY_A_KEY)],
+    'background.target_colour': [
+        Example(
+            lambda rgba, behind: background.target_colour(Pixel(jnp.int32(0), jnp.zeros(2), rgba, jnp.float32(1)), behind),
+            (jnp.array([50.0, 20.0, 10.0, 128.0]), jnp.array([0.2, 0.5, 1.0])),
+        )
+    ],
     'cameras.intrinsics': [Example(cameras.intrinsics, tuple(jnp.array([30.0, 40.0, 16.0, 12.0])))],
     'cameras.pixel_to_camera': [Example(cameras.pixel_to_camera, (CAMERA.camera_to_pixel, jnp.array([3.5, 7.5])))],
     'cameras.cast': [
@@ -138,7 +146,7 @@ EXAMPLES: dict[str, list[Example]] = {
     'gaussians.along_ray': [Example(gaussians.along_ray, (*jnp.array([2.0, 0.1, 0.2]), POINT, DIRECTION))],
     'gaussians.frustum_to_gaussian': [Example(gaussians.frustum_to_gaussian, SEGMENT)],
     'gaussians.cylinder_to_gaussian': [Example(gaussians.cylinder_to_gaussian, SEGMENT)],
-    'gaussians.push': [Example(lambda g: gaussians.push(contraction.contract, g), (GAUSSIAN,))],
+    'gaussians.push_forward': [Example(lambda g: gaussians.push_forward(contraction.contract, g), (GAUSSIAN,))],
     'hashgrid.corners': [Example(lambda x: hashgrid.corners(GRID, x), (POINT / 2,))],
     'hashgrid.lookup': [Example(lambda table, x: hashgrid.lookup(GRID, table, x), (TABLE, jnp.abs(POINT) / 2))],
     'lenses.distort': [Example(lenses.distort, (lens, -RAY.viewdir)) for lens in (LENS, FISHEYE)],
@@ -169,8 +177,8 @@ EXAMPLES: dict[str, list[Example]] = {
     'ndc.to_ndc': [Example(ndc.to_ndc, (RAY, jnp.array([1.9, 3.3])))],
     'ndc.ndc_to_t': [Example(ndc.ndc_to_t, (RAY, jnp.float32(0.4)))],
     'occupancy.is_occupied': [Example(occupancy.is_occupied, (OCCUPANCY, POINT))],
-    'occupancy.crossing': [Example(occupancy.crossing, (OCCUPANCY.lower, OCCUPANCY.upper, RAY))],
-    'occupancy.span': [Example(occupancy.span, (OCCUPANCY, RAY))],
+    'occupancy.intersect_box': [Example(occupancy.intersect_box, (OCCUPANCY.lower, OCCUPANCY.upper, RAY))],
+    'occupancy.occupied_interval': [Example(occupancy.occupied_interval, (OCCUPANCY, RAY))],
     'spacing.check_near': [
         Example(
             lambda near: spacing.check_near(near, 'disparity'), (jnp.float32(2.0),), 'takes one number, and cannot read ten'

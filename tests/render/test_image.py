@@ -7,7 +7,7 @@ from flax import linen as nn
 from configs import tiny
 from nerf import lifting
 from nerf.config import resolve
-from nerf.models import for_part, make_model
+from nerf.models import crop_to_interval, make_model
 from nerf.ray import compositing
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.occupancy import Occupancy
@@ -171,7 +171,7 @@ def test_an_empty_scene_never_reaches_the_network(monkeypatch):
 def test_evaluations_of_a_ray(model_and_params):
     model, _ = model_and_params
     assert evaluations(model) == 8 + 8
-    assert evaluations(for_part(model, 0.5)) == 4 + 4
+    assert evaluations(crop_to_interval(model, 0.5)) == 4 + 4
     nerf = make_model('nerf', {'num_coarse': 6, 'num_fine': 10, 'depth': 1, 'width': 4, 'view_width': 2})
     assert evaluations(nerf) == 6 + 16
 
@@ -182,7 +182,7 @@ def test_behind_the_part_of_a_ray_is_nothing():
     model = make_model('nerf', fields)
     ray = cast(jax.tree.map(jnp.asarray, camera(4, 4)), jnp.full(2, 1.5))
     params = model.init(jax.random.key(0), ray)
-    walled, part = (each.apply(params, ray)[-1] for each in (model, for_part(model, 1)))
+    walled, part = (each.apply(params, ray)[-1] for each in (model, crop_to_interval(model, 1)))
     assert walled.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(part.weights[:-1], walled.weights[:-1], rtol=1e-6)
     assert part.weights[-1] == 0

@@ -53,7 +53,7 @@ class Tab:
         self.call('Input.dispatchMouseEvent', type=f'mouse{kind}', x=x, y=y, button='left', clickCount=1, **more)
 
     def click(self, x, y):
-        self.mouse('Moved', x, y, buttons=0)
+        self.mouse('ViewChanged', x, y, buttons=0)
         self.mouse('Pressed', x, y, buttons=1)
         self.mouse('Released', x, y, buttons=0)
 
@@ -83,10 +83,10 @@ class Tab:
         self.click_text(after)
 
     def drag(self, x, y, dx, dy):
-        self.mouse('Moved', x, y, buttons=0)
+        self.mouse('ViewChanged', x, y, buttons=0)
         self.mouse('Pressed', x, y, buttons=1)
         for i in range(1, 6):
-            self.mouse('Moved', x + dx * i / 5, y + dy * i / 5, buttons=1)
+            self.mouse('ViewChanged', x + dx * i / 5, y + dy * i / 5, buttons=1)
             time.sleep(0.03)
         self.mouse('Released', x + dx, y + dy, buttons=0)
 

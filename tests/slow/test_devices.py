@@ -31,11 +31,14 @@ def test_devices_agree(one_device, tmp_path, devices):
 UNEVEN = """
 import json, sys, jax, numpy as np, optax
 from configs import tiny
-from nerf import lifting, train_step
+from nerf import lifting
 from nerf.config import resolve
 from nerf.data import procedural
 from nerf.models import make_model
 from nerf.ray.structs import Pixel
+from nerf.train.optimizer import make_optimizer
+from nerf.train.state import init_state
+from nerf.train.step import make_train_step
 
 config = resolve(tiny.get_config())
 model = make_model(config.model_name, config.model)
@@ -49,7 +52,7 @@ pixels = Pixel(
     weight=np.repeat(np.float32([1, 4, 16, 64]), 16),  # each of four devices has its own
 )
 state = init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
-step = lifting.over_devices(train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
+step = lifting.over_devices(make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
 state, metrics = step(lifting.replicate(state), lifting.shard(pixels), lifting.replicate(cameras))
 loss, weight = (float(part.sum()) for part in metrics['loss'])
 gradient = jax.tree.leaves(optax.tree.get(lifting.unreplicate(state).opt_state, 'mu'))

@@ -3,7 +3,7 @@ import types
 import pytest
 
 from nerf.errors import UserError
-from nerf.tasks import run_tasks, whether_to_skip
+from nerf.tasks import run_tasks, should_skip_empty
 from nerf.tasks.job import TaskOptions
 
 
@@ -20,13 +20,13 @@ def test_unknown_tasks_are_refused_before_any_is_begun():
 @pytest.mark.parametrize('said', [True, False])
 def test_what_is_empty_is_skipped_as_asked_else_as_the_config_says(said):
     config = Config(scene_type='object', skip_empty=said)
-    assert whether_to_skip(config, TaskOptions()) is said
-    assert whether_to_skip(config, TaskOptions(skip_empty=not said)) is not said
-    assert whether_to_skip(Config(scene_type='object'), TaskOptions()) is True
+    assert should_skip_empty(config, TaskOptions()) is said
+    assert should_skip_empty(config, TaskOptions(skip_empty=not said)) is not said
+    assert should_skip_empty(Config(scene_type='object'), TaskOptions()) is True
 
 
 def test_nothing_is_empty_in_all_of_space():
     config = Config(scene_type='unbounded', skip_empty=True)
-    assert whether_to_skip(config, TaskOptions()) is False
+    assert should_skip_empty(config, TaskOptions()) is False
     with pytest.raises(UserError, match='--skip_empty: in a scene of type unbounded'):
-        whether_to_skip(config, TaskOptions(skip_empty=True))
+        should_skip_empty(config, TaskOptions(skip_empty=True))

@@ -144,7 +144,7 @@ def test_interrupted_and_resumed_is_bit_identical(finished, tmp_path):
         if step == 25:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with Interruption().heard() as interruption:
+    with Interruption().catch_signals() as interruption:
         state = training.train(config, scene, str(tmp_path), interruption, hooks=[interrupt_at_25])
     assert int(state.step) == 25
     assert Checkpoints(str(tmp_path / 'checkpoints')).steps() == [20, 25]
@@ -161,7 +161,7 @@ def test_nonfinite_steps_stop_the_run(tmp_path, monkeypatch):
 
 
 def test_a_collapse_is_named_once(caplog):
-    watch = training.Watch(blank_mse=0.1)
+    watch = training.DivergenceMonitor(constant_colour_mse=0.1)
     log.propagate = True
     with caplog.at_level(logging.WARNING):
         watch.check(600, {'mse': 0.02, 'acc': 0.4, 'skipped_in_row': 0})
@@ -177,5 +177,5 @@ def test_blank_mse_is_the_error_of_the_best_single_colour():
     pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')]).astype(float)
     white = (pixels[:, :3] + 255 - pixels[:, 3:]) / 255
     errors = [np.mean((white - white.mean(0) - shift) ** 2) for shift in (0, 0.05, -0.05)]
-    assert training.blank_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
+    assert training.constant_colour_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
     assert errors[0] < min(errors[1:])

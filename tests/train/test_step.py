@@ -9,7 +9,7 @@ from nerf import lifting
 from nerf.config import resolve
 from nerf.errors import UserError
 from nerf.models import make_model
-from nerf.ray.background import backdrop, observed
+from nerf.ray.background import background_colour, target_colour
 from nerf.ray.cameras import intrinsics
 from nerf.ray.structs import Pixel
 from nerf.train import step as train_step
@@ -102,14 +102,14 @@ def test_the_optimiser_clips_networks_one_by_one():
 
 def test_observed_composites_premultiplied_colours():
     pixel = Pixel(camera=0, xy=np.zeros(2), rgba=np.array([51, 0, 102, 102], np.uint8), weight=1.0)
-    np.testing.assert_allclose(observed(pixel, jnp.ones(3)), [0.8, 0.6, 1.0], atol=1e-6)
-    np.testing.assert_allclose(observed(pixel, jnp.zeros(3)), [0.2, 0.0, 0.4], atol=1e-6)
+    np.testing.assert_allclose(target_colour(pixel, jnp.ones(3)), [0.8, 0.6, 1.0], atol=1e-6)
+    np.testing.assert_allclose(target_colour(pixel, jnp.zeros(3)), [0.2, 0.0, 0.4], atol=1e-6)
 
 
 def test_random_background_differs_between_keys_and_is_grey_without():
-    one, other = (backdrop('random', jax.random.key(i)) for i in (0, 1))
+    one, other = (background_colour('random', jax.random.key(i)) for i in (0, 1))
     assert np.abs(one - other).max() > 0.01
-    np.testing.assert_array_equal(backdrop('random', None), [0.5] * 3)
+    np.testing.assert_array_equal(background_colour('random', None), [0.5] * 3)
 
 
 def test_unknown_loss_is_refused_with_the_known_ones():

@@ -149,17 +149,17 @@ def page(stage):
 
 def test_a_page_asks_for_what_its_controls_say(page):
     client, sessions, _ = page
-    errand = sessions.next_errand(0)
+    errand = sessions.next_request(0)
     np.testing.assert_allclose(errand.view.pose, from_browser(client.camera.wxyz, client.camera.position))
     assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, ('rgb', -1, 512**2))
     client.camera.moved[0](None)
-    assert sessions.next_errand(0) is None  # it has not moved
+    assert sessions.next_request(0) is None  # it has not moved
     client.controls['Show'].use('normals')
     client.controls['Resolution'].use('256')
-    assert sessions.next_errand(0).settings == ('normals', -1, 256**2)
+    assert sessions.next_request(0).settings == ('normals', -1, 256**2)
     client.camera.position = np.array([0.0, -9.0, 1.0])
     client.camera.moved[0](None)
-    assert sessions.next_errand(0).view.pose[2, 3] == 1
+    assert sessions.next_request(0).view.pose[2, 3] == 1
     client.controls['Field of view'].use(90)
     assert client.camera.fov == pytest.approx(np.pi / 2)
 
@@ -169,7 +169,7 @@ def test_a_pass_without_colours_is_not_shown_in_colour(page):
     client.controls['Show'].use('acc')
     client.controls['Pass'].use('proposal')
     assert 'colour' not in client.controls['Show'].options
-    assert sessions.next_errand(0).settings[:2] == ('acc', -2)
+    assert sessions.next_request(0).settings[:2] == ('acc', -2)
     client.controls['Pass'].use('fine')
     assert client.controls['Show'].options[0] == 'colour'
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from nerf.data.capture.images import camera_groups, copy_frames, copy_photos
 from nerf.errors import UserError, exit_with_sentence
-from nerf.host.files import written_at_once
+from nerf.host.files import atomic_folder
 
 FEWEST = 4  # images
 # More images than this are taken for a sequence, in which not every pair is compared, but each image with its NEXT and,
@@ -37,7 +37,7 @@ def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> s
         UserError: the stage that failed, and what to do; `out` exists and is not an empty folder, or cannot be written.
     """
     pycolmap = import_pycolmap()
-    with written_at_once(out) as scene:
+    with atomic_folder(out) as scene:
         images, sparse = scene / 'images', scene / 'sparse' / '0'
         try:
             images.mkdir()

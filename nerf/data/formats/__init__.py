@@ -96,7 +96,7 @@ def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tupl
     if data_dir is None:
         raise UserError(f'data.format {format!r} reads files, but no data_dir was given; add --data_dir')
     folder = find_source(data_dir, scene)
-    return format or recognise(folder), folder
+    return format or detect_format(folder), folder
 
 
 def find_source(data_dir: str, scene: str) -> str:
@@ -124,7 +124,7 @@ def _is_scene(folder: str) -> bool:
     return any(format.holds(folder) for format in FORMATS.values())
 
 
-def recognise(folder: str) -> str:
+def detect_format(folder: str) -> str:
     """The name of the format that `folder` (or file) is of.
 
     Raises:

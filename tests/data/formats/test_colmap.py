@@ -155,7 +155,7 @@ def test_models_are_recognised_where_they_lie(folder, place):
     assert not colmap.holds(str(folder))
     shutil.copytree(folder / 'model', folder / place)
     (folder / 'poses_bounds.npy').touch()  # as the scenes of mip-NeRF 360 have, too
-    assert formats.recognise(str(folder)) == 'colmap'
+    assert formats.detect_format(str(folder)) == 'colmap'
     assert_same_cameras(formats.load_scene(None, str(folder), '', AS_THEY_ARE))
 
 

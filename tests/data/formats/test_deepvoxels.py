@@ -160,7 +160,7 @@ def test_mistakes(mistake, folder):
 
 
 def test_only_such_folders_are_recognised(folder, tmp_path, blender_folder):
-    assert formats.recognise(str(folder)) == 'deepvoxels'
+    assert formats.detect_format(str(folder)) == 'deepvoxels'
     assert not deepvoxels.holds(str(tmp_path))
     assert not deepvoxels.holds(str(blender_folder))
     assert not deepvoxels.holds(str(folder / 'test'))

@@ -104,11 +104,11 @@ def test_held_out_images_and_sources(front, tmp_path):
 
 def test_the_rows_are_read_beside_a_model_if_asked_for(front, tmp_path):
     write_llff(tmp_path, front)
-    assert formats.recognise(str(tmp_path)) == 'llff'
+    assert formats.detect_format(str(tmp_path)) == 'llff'
     (tmp_path / 'sparse' / '0').mkdir(parents=True)
     for name in ('cameras', 'images', 'points3D'):
         (tmp_path / 'sparse' / '0' / f'{name}.bin').write_bytes(b'')
-    assert formats.recognise(str(tmp_path)) == 'colmap'
+    assert formats.detect_format(str(tmp_path)) == 'colmap'
     assert formats.load_scene('llff', str(tmp_path), '', DataOptions()).names[0] == 'test_image000'
     assert {config.get_config().data.format for config in (nerf_llff, mipnerf_llff)} == {'llff'}
 

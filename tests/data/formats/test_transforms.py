@@ -154,8 +154,8 @@ def test_lists_of_the_file_say_the_splits(folder):
     scene = load(folder)
     assert scene.names == (*(f'train_r_{i}' for i in range(5)), 'val_r_5', 'test_r_6', 'test_r_7')
     assert_same_cameras(scene)
-    thinned = load(folder, DataOptions(normalise=False, test_every=2))
-    assert thinned.names == scene.names[:7]
+    thin_points = load(folder, DataOptions(normalise=False, test_every=2))
+    assert thin_points.names == scene.names[:7]
 
 
 def test_files_for_each_split_with_intrinsics_are_read_here_and_blenders_there(folder, tmp_path):
@@ -164,20 +164,20 @@ def test_files_for_each_split_with_intrinsics_are_read_here_and_blenders_there(f
         some = jax.tree.map(lambda field: field[np.array(chosen)], cameras)  # noqa: B023
         lists = {'test_filenames': ['images/r_1.png']}  # which the files themselves overrule
         write_transforms(folder / f'transforms_{split}.json', some, [NAMES[i] for i in chosen], **lists)
-    assert formats.recognise(str(folder)) == 'transforms'
+    assert formats.detect_format(str(folder)) == 'transforms'
     scene = load(folder)
     # What is tested on is not trained on.
     assert scene.names == ('train_r_1', 'train_r_2', 'test_r_3', 'val_r_5', 'test_r_6', 'test_r_7')
     assert_same_cameras(scene)
     for split in ('train', 'val', 'test'):
         edit(folder, without(*INTRINSICS), f'transforms_{split}.json')
-    assert formats.recognise(str(folder)) == 'blender'
+    assert formats.detect_format(str(folder)) == 'blender'
     edit(folder, lambda content: content.update(fl_x=9.0), 'transforms_train.json')
-    assert formats.recognise(str(folder)) == 'transforms'
+    assert formats.detect_format(str(folder)) == 'transforms'
     (folder / 'transforms_train.json').write_text('{"fl_x"')
-    assert formats.recognise(str(folder)) == 'blender'  # which says what is wrong
+    assert formats.detect_format(str(folder)) == 'blender'  # which says what is wrong
     (folder / 'transforms_train.json').unlink()
-    assert formats.recognise(str(folder)) == 'transforms'
+    assert formats.detect_format(str(folder)) == 'transforms'
 
 
 def test_smaller_images_are_taken_where_they_are(folder):
