@@ -144,8 +144,10 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
         UserError: the scene's files are missing or do not list its images.
     """
     digest = hashlib.sha256(repr((format, dataclasses.astuple(options))).encode())
-    for code in sorted(Path(__file__).parent.glob('*.py')):
-        digest.update(code.read_bytes())
+    data = Path(__file__).parents[1]
+    for folder in (data, data / 'formats', data / 'built_in'):  # what reads; not what inspects, captures or feeds
+        for code in sorted(folder.glob('*.py')):
+            digest.update(code.read_bytes())
     for path in FORMATS[format].sources(folder, options):
         try:
             state = os.stat(path)
