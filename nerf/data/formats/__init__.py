@@ -145,8 +145,8 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
     """
     digest = hashlib.sha256(repr((format, dataclasses.astuple(options))).encode())
     data = Path(__file__).parents[1]
-    for folder in (data, data / 'formats', data / 'built_in'):  # what reads; not what inspects, captures or feeds
-        for code in sorted(folder.glob('*.py')):
+    for readers in (data, data / 'formats', data / 'built_in'):  # what reads; not what inspects, captures or feeds
+        for code in sorted(readers.glob('*.py')):
             digest.update(code.read_bytes())
     for path in FORMATS[format].sources(folder, options):
         try:
