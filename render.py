@@ -31,7 +31,7 @@ _RESOLUTION = flags.DEFINE_integer('resolution', 192, 'mesh: cells along the lon
 _LEVEL = flags.DEFINE_float('level', None, 'mesh: density of the surface; by default found by rays of the training views.')
 _SMALLEST = flags.DEFINE_float('smallest', 0.01, 'mesh: leave out pieces below this share of the largest.')
 _BOUNDS = flags.DEFINE_list('bounds', None, 'mesh, points: x,y,z of two opposite corners of a box.')
-_MAX_POINTS = flags.DEFINE_integer('max_points', 500_000, 'points: more are thin_points evenly.', lower_bound=1)
+_MAX_POINTS = flags.DEFINE_integer('max_points', 500_000, 'points: more are thinned evenly.', lower_bound=1)
 _DEPTH = flags.DEFINE_bool('depth', False, 'points: also write the depth of each view as 16-bit PNG and npy.')
 _HOST = flags.DEFINE_string('host', '127.0.0.1', 'view: address of this machine; unless given, it alone can look.')
 _PORT = flags.DEFINE_integer('port', 8080, 'view: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)

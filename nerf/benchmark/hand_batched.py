@@ -22,7 +22,7 @@ EPS = float(jnp.finfo(jnp.float32).eps)
 
 
 class BatchedMLP(nn.Module):
-    """`nerf.fields.RadianceMLP` for rows of samples, with plain Dense layers."""
+    """`nerf.fields.layers.RadianceMLP` for rows of samples, with plain Dense layers."""
 
     depth: int
     width: int
@@ -199,7 +199,7 @@ def lookup(grid: Grid, table: Array, points: Array) -> Array:
 
 
 class BatchedHashMLP(nn.Module):
-    """The two MLPs of `nerf.fields.HashField` for rows of samples, with plain Dense layers."""
+    """The two MLPs of `nerf.fields.hashgrid.HashField` for rows of samples, with plain Dense layers."""
 
     width: int
     num_latents: int

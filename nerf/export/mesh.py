@@ -80,7 +80,7 @@ def extract_mesh(
         params: its parameters, replicated.
         options: see there.
         between: called now and then.
-        occupancy: where the scene may have something, if that is known already (see `nerf.render.occupancy.bake`).
+        occupancy: where the scene may have something, if that is known already (see `nerf.render.occupancy.build_occupancy`).
 
     Raises:
         UserError: an option that cannot be, a level that nothing reaches, or scikit-image is not installed.

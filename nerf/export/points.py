@@ -23,7 +23,7 @@ class PointOptions:
     """How a cloud is made.
 
     Attributes:
-        max_points: more are thin_points evenly.
+        max_points: more are thinned evenly.
         bounds: x, y, z of the lower corner of a box and of its upper one, world, outside of which points are left out; None:
             half as large again, to each side, as the box that holds the middle 98 % of the points along each axis.
     """

@@ -26,7 +26,7 @@ class Layer(nn.Module):
 
     Attributes:
         features: outputs.
-        compute_dtype: see `nerf.fields.Dense`.
+        compute_dtype: see `nerf.fields.layers.Dense`.
     """
 
     features: int
@@ -47,7 +47,7 @@ class Trunk(nn.Module):
     Attributes:
         depth, width: its layers.
         position_degree: octaves of the encoding.
-        compute_dtype: see `nerf.fields.Dense`.
+        compute_dtype: see `nerf.fields.layers.Dense`.
     """
 
     SKIP = 4  # the encoding joins the activations again after layers 4, 8, ... (counted from 0)

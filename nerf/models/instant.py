@@ -36,7 +36,7 @@ class Instant(nn.Module):
         num_levels, coarsest, finest, log2_rows: of the hash grid, see `nerf.ray.hashgrid.Grid`.
         num_features: of each level.
         proposal_levels, proposal_coarsest, proposal_finest, proposal_log2_rows: of the proposal's grid.
-        width, colour_depth, num_latents, view_degree: of the MLPs, see `nerf.fields.HashField`.
+        width, colour_depth, num_latents, view_degree: of the MLPs, see `nerf.fields.hashgrid.HashField`.
         resample_padding: added to the proposal's weights before the samples are drawn.
         spacing: of the proposal's intervals, see `nerf.ray.spacing`.
         contract: whether all of space is bent into the cube (unbounded scenes); `bound` then means nothing.

@@ -19,7 +19,7 @@ class MipNeRF(nn.Module):
 
     Attributes:
         num_samples: intervals of each of the two levels.
-        depth, width, skip, view_width, use_viewdirs: of the one MLP, see `nerf.fields.RadianceMLP`.
+        depth, width, skip, view_width, use_viewdirs: of the one MLP, see `nerf.fields.layers.RadianceMLP`.
         position_degree, view_degree: octaves of the integrated and of the view direction's encoding.
         rgb_padding: how far colours reach beyond [0, 1].
         resample_padding: added to the coarse weights before the second level is sampled.

@@ -20,7 +20,7 @@ class NeRF(nn.Module):
 
     Attributes:
         num_coarse, num_fine: points of the first pass, and points added where it found something.
-        depth, width, skip, view_width, use_viewdirs: of each of the two MLPs, see `nerf.fields.RadianceMLP`.
+        depth, width, skip, view_width, use_viewdirs: of each of the two MLPs, see `nerf.fields.layers.RadianceMLP`.
         position_degree, view_degree: octaves of the positional encodings.
         density_activation: 'relu' (paper) or 'softplus' (cannot die).
         density_noise: standard deviation of the noise added to raw density while training.
