@@ -4,6 +4,22 @@ import os
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
+import jaxtyping
+
+# Shapes in the signatures of the core are checked at every call, before anything imports it.
+CHECKED = (
+    *('nerf.ray', 'nerf.flat', 'nerf.lifting', 'nerf.fields', 'nerf.models'),
+    *(
+        'nerf.train.state',
+        'nerf.train.step',
+        'nerf.train.optimizer',
+        'nerf.render.maps',
+        'nerf.render.skip',
+        'nerf.render.normals',
+    ),
+)
+jaxtyping.install_import_hook(CHECKED, 'beartype.beartype')
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -25,3 +41,11 @@ def ray() -> Ray:
         near=jnp.array(2.0),
         far=jnp.array(6.0),
     )
+
+
+@pytest.fixture
+def unchecked():
+    """Switch the checks of shapes off, to see the library's own refusals."""
+    jaxtyping.config.update('jaxtyping_disable', True)
+    yield
+    jaxtyping.config.update('jaxtyping_disable', False)

@@ -1,18 +1,28 @@
-"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and what becomes of them in a bent space."""
+"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and what becomes of them in a contracted space."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import Array, Gaussian, expect
+from nerf.ray.structs import Gaussian, Scalar, expect
 
 
-def along_ray(t_mean: Array, t_var: Array, r_var: Array, origin: Array, direction: Array) -> Gaussian:
-    """A Gaussian given along and across the ray, in world axes (mip-NeRF, equation 8).
+def along_ray(
+    t_mean: Scalar,
+    t_var: Scalar,
+    r_var: Scalar,
+    origin: Float[Array, '3'],
+    direction: Float[Array, '3'],
+) -> Gaussian:
+    """Convert a Gaussian given along and across the ray to world axes (mip-NeRF, equation 8).
 
     mu = o + t_mean d, Sigma = t_var d d^T + r_var (I - d d^T / |d|^2); t_mean, t_var in t, r_var in world^2.
+
+    Raises:
+        ValueError: if given several segments or rays.
     """
     expect('one segment, t_mean', t_mean, lift='over_samples')
     expect('one origin', origin, 3, lift='over_samples, over_rays')
@@ -21,8 +31,14 @@ def along_ray(t_mean: Array, t_var: Array, r_var: Array, origin: Array, directio
     return Gaussian(mean=origin + t_mean * direction, cov=t_var * outer + r_var * across)
 
 
-def frustum_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, radius: Array) -> Gaussian:
-    """The conical frustum between t0 and t1 [] of a cone with radius r t, as the Gaussian of equal moments.
+def frustum_to_gaussian(
+    t0: Scalar,
+    t1: Scalar,
+    origin: Float[Array, '3'],
+    direction: Float[Array, '3'],
+    radius: Scalar,
+) -> Gaussian:
+    """Convert the conical frustum between t0 and t1 of a cone with radius r t to the Gaussian of equal moments.
 
     With t_mu = (t0 + t1) / 2 and t_delta = (t1 - t0) / 2 (mip-NeRF, equation 7, whose form does not cancel):
     t_mean = t_mu + 2 t_mu t_delta^2 / (3 t_mu^2 + t_delta^2),
@@ -47,8 +63,14 @@ def frustum_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, r
     return along_ray(t_mean, t_var, r_var, origin, direction)
 
 
-def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, radius: Array) -> Gaussian:
-    """The cylinder between t0 and t1 [] with radius r, as the Gaussian of equal moments.
+def cylinder_to_gaussian(
+    t0: Scalar,
+    t1: Scalar,
+    origin: Float[Array, '3'],
+    direction: Float[Array, '3'],
+    radius: Scalar,
+) -> Gaussian:
+    """Convert the cylinder between t0 and t1 with radius r to the Gaussian of equal moments.
 
     t_mean = (t0 + t1) / 2, t_var = (t1 - t0)^2 / 12, r_var = r^2 / 4. For rays that do not widen (NDC).
 
@@ -60,7 +82,7 @@ def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, 
     return along_ray(0.5 * (t0 + t1), (t1 - t0) ** 2 / 12, radius**2 / 4, origin, direction)
 
 
-def cube_to_gaussian(point: Array, width: Array) -> Gaussian:
+def cube_to_gaussian(point: Float[Array, '3'], width: Scalar) -> Gaussian:
     """Return the Gaussian with the moments of a cube around a point, covariance width^2 / 12 I.
 
     Raises:
@@ -70,8 +92,12 @@ def cube_to_gaussian(point: Array, width: Array) -> Gaussian:
     return Gaussian(mean=point, cov=width**2 / 12 * jnp.eye(3))
 
 
-def push_forward(function: Callable[[Array], Array], gaussian: Gaussian) -> Gaussian:
-    """A Gaussian after a function f of its points, linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, equation 8)."""
+def push_forward(function: Callable[[Float[Array, '3']], Float[Array, '3']], gaussian: Gaussian) -> Gaussian:
+    """Map a Gaussian through a function f linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, section 2).
+
+    Raises:
+        ValueError: if given several Gaussians.
+    """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     jacobian = jax.jacfwd(function)(gaussian.mean)
     # Products of 3 x 3 matrices are written out: lifted, they stay elementwise instead of many tiny matrix products.

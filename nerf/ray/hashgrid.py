@@ -1,4 +1,4 @@
-"""A table of features looked up at one point: grids of several resolutions, the fine ones hashed (Müller et al. 2022)."""
+"""The hash grid: features of one point from grids of several resolutions, the fine ones hashed (Müller et al. 2022)."""
 
 import dataclasses
 import functools
@@ -7,8 +7,9 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import expect
 
 PRIMES = (1, 2654435761, 805459861)
 
@@ -63,11 +64,16 @@ class Grid:
         return np.where(self.is_dense[:, None], dense, np.array([PRIMES], np.uint32)).astype(np.uint32)
 
 
-def corners(grid: Grid, point: Array) -> tuple[Array, Array]:
-    """Rows of the 8 vertices around a point in each level, int32 [8, L], and their trilinear weights, [8, L].
+def corners(grid: Grid, point: Float[Array, '3']) -> tuple[Int[Array, '8 L'], Float[Array, '8 L']]:
+    """Compute the rows of the 8 vertices around a point in each resolution, and their trilinear weights.
 
     The row of vertex (i, j, k) is i + (N + 1) j + (N + 1)^2 k in a dense level, and in a hashed one
-    (i xor 2654435761 j xor 805459861 k) mod 2^log2_rows (equation 4). Points outside the unit cube are taken to its face.
+    (i xor 2654435761 j xor 805459861 k) mod 2^log2_rows (equation 4). Points outside the unit cube are moved to its face.
+    Vertices that share a row are told apart by training: the gradient of a row is the sum over its vertices, and where it is
+    visible, a vertex with larger rendering weights dominates that sum.
+
+    Raises:
+        ValueError: if given a batch of points.
     """
     expect('one point', point, 3, lift='over_samples')
     cells = grid.resolutions.astype(np.float32)
@@ -88,8 +94,12 @@ def corners(grid: Grid, point: Array) -> tuple[Array, Array]:
     return jnp.stack(rows), jnp.stack(weights)
 
 
-def lookup(grid: Grid, table: Array, point: Array) -> Array:
-    """The features of a point in the unit cube, trilinear in every level, [num_rows, F], [3] -> [L, F]."""
+def lookup(grid: Grid, table: Float[Array, 'rows F'], point: Float[Array, '3']) -> Float[Array, 'L F']:
+    """Interpolate the features of a point in the unit cube, trilinearly in every resolution.
+
+    Raises:
+        ValueError: if given a batch of points, or a table of another size.
+    """
     expect('one table', table, grid.num_rows, None)
     # The barriers keep the stages apart, and the sum is written out to be vectorised: otherwise XLA computes rows and
     # weights anew for each feature and for the gradient. Worth about a tenth of a training step on a CPU.

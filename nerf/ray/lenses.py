@@ -1,17 +1,19 @@
-"""How a lens bends what the camera sees: OpenCV's lens model and its fisheye, forward and back.
+"""Lens distortion: OpenCV's model and its fisheye, forward and back.
 
-Axes are those of images: x right, y down, the camera looks along +z. Both models say where a direction appears on the
+Axes are those of images: x right, y down, the camera looks along +z. Both models map a direction to a point of the
 plane z = 1, before focal lengths and principal point; back, their equations are solved by Newton's method.
 """
 
+import typing
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float
 
 from nerf.ray.maths import norm
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import expect
 
 # Newton's steps on the way out from the centre, and at its end: as few as leave nothing but rounding in the lenses of the
 # tests, some of which are about to fold at the image's edge.
@@ -20,9 +22,10 @@ WAY, STEPS = 4, 5
 WIDEST = 100.0
 
 
+@typing.no_type_check
 @struct.dataclass
 class Lens:
-    """How a lens differs from a pinhole.
+    """The distortion of a lens: its difference from a pinhole.
 
     Attributes:
         coefficients: k1, k2, p1, p2, k3, k4, k5, k6, [8], in OpenCV's order: rational radial and tangential distortion;
@@ -34,14 +37,14 @@ class Lens:
     is_fisheye: Array
 
 
-def distort(lens: Lens, direction: Array) -> Array:
-    """Where on the plane z = 1 the lens shows what lies in a `direction` [3] of any length, [2].
+def distort(lens: Lens, direction: Float[Array, '3']) -> Float[Array, '2']:
+    """Map a `direction` of any length to the distorted point of the plane z = 1.
 
     With x = d_x / d_z, y = d_y / d_z and r^2 = x^2 + y^2:
         x' = x (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + 2 p1 x y + p2 (r^2 + 2 x^2)
         y' = y (1 + k1 r^2 + k2 r^4 + k3 r^6) / (1 + k4 r^2 + k5 r^4 + k6 r^6) + p1 (r^2 + 2 y^2) + 2 p2 x y
-    A fisheye shows at theta' = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8) from the centre what lies at
-    the angle theta from the axis, 90 degrees or more too (equidistant, with Kannala and Brandt's polynomial).
+    A fisheye maps the angle theta from the axis to theta' = theta (1 + k1 theta^2 + k2 theta^4 + k3 theta^6 + k4 theta^8)
+    from the centre, 90 degrees or more too (equidistant, with Kannala and Brandt's polynomial).
 
     Raises:
         ValueError: if given a batch of lenses or directions.
@@ -50,17 +53,17 @@ def distort(lens: Lens, direction: Array) -> Array:
     expect('one direction', direction, 3)
     coefficients = list(lens.coefficients)
     is_fisheye, ahead = lens.is_fisheye > 0, jnp.array([0.0, 0.0, 1.0])
-    # The model that is not asked looks ahead: both are differentiated, and it may have no answer for this direction.
+    # The model that is not used is given the axis: both are differentiated, and it may be singular in this direction.
     flat = _distort_plane(coefficients, jnp.where(is_fisheye, ahead, direction))
     round_ = _distort_angle(coefficients, jnp.where(is_fisheye, direction, ahead))
     return jnp.where(is_fisheye, round_, flat)
 
 
-def undistort(lens: Lens, xy: Array) -> Array:
-    """The direction [3] of what the lens shows at a point [2] of the plane z = 1: the inverse of `distort`.
+def undistort(lens: Lens, xy: Float[Array, '2']) -> Float[Array, '3']:
+    """Map a distorted point of the plane z = 1 back to its direction: the inverse of `distort`.
 
     It is (x, y, 1) or, for a fisheye, the unit vector (sin(theta) x' / theta', sin(theta) y' / theta', cos(theta)). Without
-    distortion, x and y come back to the last bit. Where the lens shows nothing, the direction is finite, but means nothing.
+    distortion, x and y come back to the last bit. Outside of the lens's range the direction is finite, but without meaning.
 
     Raises:
         ValueError: if given a batch of lenses or points.
@@ -109,7 +112,7 @@ def _undistort_angle(coefficients: list[Array], xy: Array) -> Array:
 
 
 def _bend_plane(coefficients: list[Array], at: Array) -> tuple[Array, Array, Array, Array]:
-    """Where the point x, y appears, [2], with the derivatives dx'/dx, dx'/dy = dy'/dx and dy'/dy."""
+    """Distort the point x, y, [2], and compute the derivatives dx'/dx, dx'/dy = dy'/dx and dy'/dy."""
     k1, k2, p1, p2, k3, k4, k5, k6 = coefficients
     x, y = at
     r2 = x * x + y * y
@@ -124,14 +127,14 @@ def _bend_plane(coefficients: list[Array], at: Array) -> tuple[Array, Array, Arr
 
 
 def _bend_angle(coefficients: list[Array], theta: Array) -> tuple[Array, Array]:
-    """How far from the centre the angle theta appears, [], and its derivative."""
+    """Map the angle theta to its distance from the centre, [], and compute the derivative."""
     k1, k2, k3, k4 = coefficients[:4]
     q = theta * theta
     return theta * (1 + q * (k1 + q * (k2 + q * (k3 + q * k4)))), 1 + q * (3 * k1 + q * (5 * k2 + q * (7 * k3 + q * 9 * k4)))
 
 
 def _solve(step: Callable[[Array, Array], Array], goal: Array) -> Array:
-    """Where a Newton's `step` (from, goal) arrives, starting at 0.
+    """Solve by a Newton's `step` (from, goal), starting at 0.
 
     The goal moves out from the centre first: far from it, formulas that fit a lens within its image turn back, and a step
     too far would not return. Gradients pass the last step alone, which is the implicit function theorem.

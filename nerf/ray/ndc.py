@@ -5,15 +5,16 @@ cube's face z' = -1 and all that is infinitely far on its face z' = 1. Straight 
 """
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from nerf.ray.structs import Array, Ray, expect, expect_one_ray
+from nerf.ray.structs import Ray, Scalar, expect, expect_one_ray
 
 # What is left of t' before 1 where a ray is taken to end: a million times as far as the near plane.
 END = 1e-6
 
 
-def to_ndc(ray: Ray, scale: Array, near: float = 1.0) -> Ray:
-    """The same line in NDC: t' = 0 on the near plane, 1 infinitely far; `viewdir` stays as it was in the world.
+def to_ndc(ray: Ray, scale: Float[Array, '2'], near: float = 1.0) -> Ray:
+    """Convert a ray to the same line in NDC: t' = 0 on the near plane, 1 infinitely far; `viewdir` stays in the world.
 
     o moves to the near plane first, o + t d with t = -(near + o_z) / d_z; then
         o' = (-s_x o_x / o_z, -s_y o_y / o_z, 1 + 2 near / o_z)
@@ -21,7 +22,7 @@ def to_ndc(ray: Ray, scale: Array, near: float = 1.0) -> Ray:
     The radius is not converted: how wide the cone is in NDC depends on the neighbouring rays.
 
     Args:
-        ray: in the world; it must look along -z, and what does not (d_z >= 0) gives a line of no meaning, but finite.
+        ray: in the world, towards -z; one with d_z >= 0 gives a line that is finite, but without meaning.
         scale: s, [2]: 2 f_x / width and 2 f_y / height.
         near: distance of the near plane, world.
 
@@ -41,8 +42,8 @@ def to_ndc(ray: Ray, scale: Array, near: float = 1.0) -> Ray:
     )
 
 
-def point_to_ndc(point: Array, scale: Array, near: float = 1.0) -> Array:
-    """A world point before the cameras (z < 0) in NDC, [3] -> [3]: (-s_x x / z, -s_y y / z, 1 + 2 near / z).
+def point_to_ndc(point: Float[Array, '3'], scale: Float[Array, '2'], near: float = 1.0) -> Float[Array, '3']:
+    """Convert a world point before the cameras (z < 0) to NDC: (-s_x x / z, -s_y y / z, 1 + 2 near / z).
 
     Raises:
         ValueError: if given a batch of points.
@@ -53,8 +54,8 @@ def point_to_ndc(point: Array, scale: Array, near: float = 1.0) -> Array:
     return jnp.append(-scale * point[:2] / z, 1 + 2 * near / z)
 
 
-def ndc_to_t(ray: Ray, t_ndc: Array, near: float = 1.0) -> Array:
-    """The t [] of a world ray at which it is where its NDC ray is at t' [], finite for all t' in [0, 1].
+def ndc_to_t(ray: Ray, t_ndc: Scalar, near: float = 1.0) -> Float[Array, '']:
+    """Convert t' of an NDC ray to t of its world ray at the same point, finite for all t' in [0, 1].
 
     From z = -near / (1 - t') follows t = (o_z + near / (1 - t')) / -d_z, with 1 - t' at least 1e-6.
 

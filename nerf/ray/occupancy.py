@@ -1,21 +1,24 @@
-"""Which part of ONE ray can meet anything, by a grid that says where the scene is empty."""
+"""The interval of ONE ray that may be occupied, by an occupancy grid."""
 
 import math
+import typing
 
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Bool, Float
 
-from nerf.ray.structs import Array, Ray, expect, expect_one_ray
+from nerf.ray.structs import Ray, expect, expect_one_ray
 
 
+@typing.no_type_check
 @struct.dataclass
 class Occupancy:
-    """Where something may be: a box of cells; all that lies outside of it is empty.
+    """An occupancy grid: a box of cells; all that lies outside of it is empty.
 
     Attributes:
         lower: corner of the box, [3], world.
         upper: the opposite corner, [3], world.
-        cells: [n, n, n], uint8, 1 where something may be; along x, y and z.
+        cells: [n, n, n], uint8, 1 where a cell may be occupied; along x, y and z.
     """
 
     lower: Array
@@ -23,8 +26,12 @@ class Occupancy:
     cells: Array
 
 
-def is_occupied(occupancy: Occupancy, point: Array) -> Array:
-    """Whether something may be at a point [3], bool []; outside the box there is nothing."""
+def is_occupied(occupancy: Occupancy, point: Float[Array, '3']) -> Bool[Array, '']:
+    """Return whether a point may be occupied; all that lies outside the box is empty.
+
+    Raises:
+        ValueError: if given a batch of points.
+    """
     expect('one occupancy grid', occupancy.cells, None, None, None)
     expect('one point', point, 3, lift='over_samples')
     return _look_up(occupancy, list(point))
@@ -42,8 +49,12 @@ def _look_up(occupancy: Occupancy, point: list[Array]) -> Array:
     return is_inside & (occupancy.cells.reshape(-1)[index] > 0)
 
 
-def intersect_box(lower: Array, upper: Array, ray: Ray) -> tuple[Array, Array]:
-    """Where the ray enters a box and leaves it, t [] and t [] in [near, far]; it misses if it leaves before it enters."""
+def intersect_box(lower: Float[Array, '3'], upper: Float[Array, '3'], ray: Ray) -> tuple[Float[Array, ''], Float[Array, '']]:
+    """Compute t at which the ray enters a box and leaves it, in [near, far]; it misses if it leaves before it enters.
+
+    Raises:
+        ValueError: if given a batch of rays.
+    """
     expect_one_ray(ray)
     expect('one corner', lower, 3)
     # A direction of exactly 0 never leaves its slab, or never enters it: a very small one does the same.
@@ -55,12 +66,16 @@ def intersect_box(lower: Array, upper: Array, ray: Ray) -> tuple[Array, Array]:
     )
 
 
-def occupied_interval(occupancy: Occupancy, ray: Ray) -> tuple[Array, Array, Array]:
-    """The tightest part of the ray around all occupied cells that it passes: near [], far [] in t, and whether there is any.
+def occupied_interval(occupancy: Occupancy, ray: Ray) -> tuple[Float[Array, ''], Float[Array, ''], Bool[Array, '']]:
+    """Find the tightest interval of the ray around all occupied cells on it: near and far in t, and whether there is any.
 
-    What the ray has of the box is cut into sqrt(3) n equal steps, each at most one cell long, whose middles are looked up;
-    the part found reaches to the nearest middles that are empty, and never beyond the ray's own [near, far]. The corner of
-    a lone cell may be missed, but never what a grid is dilated around by one cell. A ray that meets nothing keeps its own.
+    The ray's part within the box is cut into sqrt(3) n equal steps, each at most one cell long, whose middles are looked up;
+    the interval reaches to the nearest middles that are empty, and never beyond the ray's own [near, far]. The corner of a
+    lone cell may be missed, but never a cell around which the grid is dilated by one. A ray without occupied cells keeps its
+    own interval.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     entry, exit = intersect_box(occupancy.lower, occupancy.upper, ray)
     num = math.ceil(math.sqrt(3) * occupancy.cells.shape[0])

@@ -6,14 +6,15 @@ width of its interval over its weight, which has no bound.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from nerf.ray.histogram import cdf, interpolate
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import expect
 
 
-def stratified(key: Array | None, num: int) -> Array:
-    """`num` rising positions in [0, 1], one in each stratum around an even grid, [num].
+def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, 'num']:
+    """Draw `num` rising positions in [0, 1], one in each stratum around an even grid.
 
     With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2); with None they are the grid.
     """
@@ -26,11 +27,16 @@ def stratified(key: Array | None, num: int) -> Array:
     return lower + (upper - lower) * jax.random.uniform(key, (num,))
 
 
-def sample(key: Array | None, s: Array, weights: Array, num: int) -> Array:
-    """`num` rising positions distributed like the step function, by inverting its CDF, [num].
+def sample(
+    key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
+) -> Float[Array, 'num']:
+    """Draw `num` rising positions distributed like a histogram, by inverting its CDF.
 
-    u_i is uniform in the i-th of `num` equal strata of [0, 1) (on an even grid if the key is None). No gradient
-    flows into the positions. Inverse transform sampling of NeRF, section 5.2.
+    u_i is uniform in the i-th of `num` equal strata of [0, 1) (on an even grid if the key is None). Source: the
+    hierarchical sampling of NeRF, section 5.2.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, s.shape[0] - 1)
     if key is None:
@@ -40,11 +46,16 @@ def sample(key: Array | None, s: Array, weights: Array, num: int) -> Array:
     return jax.lax.stop_gradient(interpolate(u, cdf(weights), s))
 
 
-def sample_intervals(key: Array | None, s: Array, weights: Array, num: int) -> Array:
-    """Fenceposts of `num` intervals distributed like the step function, in [0, 1], [num + 1] (mip-NeRF 360's code).
+def sample_intervals(
+    key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
+) -> Float[Array, 'fenceposts']:
+    """Draw the fenceposts of `num` intervals in [0, 1] distributed like a histogram (mip-NeRF 360's code).
 
     Positions are drawn as middles of strata of [0, 1), all moved by ONE random number (None: none), and the intervals
     reach from half way to half way between them; the outermost are as long on either side as room allows.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, s.shape[0] - 1)
     jitter = 0.5 if key is None else jax.random.uniform(key, (), maxval=1.0 - MACHINE_EPS * num)

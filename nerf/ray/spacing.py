@@ -1,4 +1,4 @@
-"""How positions on a ray are spread: s in [0, 1] <-> t in [near, far].
+"""The spacing of positions on a ray: s in [0, 1] <-> t in [near, far].
 
 Each spacing is a pair of functions g and its inverse: t = g^-1((1 - s) g(near) + s g(far)).
 """
@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import Scalar, expect
 
 SPACINGS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     'linear': (lambda t: t, lambda g: g),
@@ -16,7 +17,7 @@ SPACINGS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] =
 }
 
 
-def check_near(near: Array | float, spacing: str) -> None:
+def check_near(near: Scalar, spacing: str) -> None:
     """Refuse a near plane from which this spacing has no meaning, where its value is known (not traced).
 
     Raises:
@@ -30,11 +31,11 @@ def check_near(near: Array | float, spacing: str) -> None:
         raise ValueError(f'near = {value} with disparity spacing: expected near > 0; use linear spacing or set near')
 
 
-def s_to_t(s: Array, near: Array, far: Array, spacing: str = 'linear') -> Array:
-    """Positions t [n] of s [n], in [near, far]; s = 0 gives near and s = 1 gives far (in disparity to the last bit but one).
+def s_to_t(s: Float[Array, 'n'], near: Scalar, far: Scalar, spacing: str = 'linear') -> Float[Array, 'n']:
+    """Convert s to t in [near, far]; s = 0 gives near and s = 1 gives far (in disparity to the last bit but one).
 
     Raises:
-        ValueError: see `check_near`.
+        ValueError: see `check_near`; or if given a batch of rays.
     """
     expect('one row of s', s, None)
     check_near(near, spacing)
@@ -43,8 +44,12 @@ def s_to_t(s: Array, near: Array, far: Array, spacing: str = 'linear') -> Array:
     return jnp.clip(t, near, far)
 
 
-def t_to_s(t: Array, near: Array, far: Array, spacing: str = 'linear') -> Array:
-    """The inverse of `s_to_t`, [n] -> [n]: s = (g(t) - g(near)) / (g(far) - g(near))."""
+def t_to_s(t: Float[Array, 'n'], near: Scalar, far: Scalar, spacing: str = 'linear') -> Float[Array, 'n']:
+    """Convert t to s, the inverse of `s_to_t`: s = (g(t) - g(near)) / (g(far) - g(near)).
+
+    Raises:
+        ValueError: if given a batch of rays.
+    """
     expect('one row of t', t, None)
     g, _ = SPACINGS[spacing]
     return jnp.clip((g(t) - g(near)) / (g(far) - g(near)), 0.0, 1.0)
