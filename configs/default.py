@@ -30,6 +30,8 @@ def get_config(scene: str = '') -> ml_collections.ConfigDict:
     config.model = ml_collections.ConfigDict()
     config.compute_dtype = 'float32'  # of the products in Dense layers; or bfloat16
     config.losses = ml_collections.ConfigDict({'mse': 1.0})
+    config.regularisers = ml_collections.ConfigDict()  # losses of the parameters, see nerf.fields.regularisers
+    config.photos = ml_collections.ConfigDict()  # numbers of each photo that are trained, see nerf.ray.photos
 
     config.data = ml_collections.ConfigDict()
     config.data.format = placeholder(str)  # recognised by what lies in --data_dir

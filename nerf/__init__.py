@@ -5,7 +5,8 @@ The core, in reading order:
     ray/structs            what a ray, a level and a rendering are
     ray/cameras            from a pixel to its ray
     ray/spacing            how positions spread along it
-    ray/stepfun            sampling where the weights say
+    ray/histogram          weights as a histogram
+    ray/sampling           importance sampling from it
     ray/gaussians          segments of a cone
     ray/encodings          what an MLP sees of a point
     ray/compositing        the volume rendering equation

@@ -1,6 +1,6 @@
 """The lift: from one sample to a ray's samples, from one ray to many, from one device to many.
 
-The only file that says vmap, pmap or lax.map. It knows nothing of radiance fields.
+The only file that says vmap, pmap or lax.map; no other has a batch axis. It contains nothing of radiance fields.
 
 | argument              | samples of a ray | rays of a device | devices    |
 |-----------------------|------------------|------------------|------------|
@@ -9,6 +9,8 @@ The only file that says vmap, pmap or lax.map. It knows nothing of radiance fiel
 | t, Gaussians, points  | mapped           | -                | -          |
 | key                   | -                | mapped (or None) | mapped     |
 | progress              | -                | shared           | shared     |
+| state (not trained)   | shared           | shared           | replicated |
+| photo                 | shared           | mapped           | mapped     |
 """
 
 import functools
@@ -28,7 +30,7 @@ def over_samples(function: Callable | nn.Module, in_axes: Any = 0) -> Callable:
         call = nn.vmap(
             lambda module, *args: module(*args),
             in_axes=in_axes,
-            variable_axes={'params': None},
+            variable_axes={'params': None, 'state': None},
             split_rngs={'params': False},
         )
         return lambda *args: call(function, *args)
@@ -56,12 +58,12 @@ def sum_over_devices(tree: Any) -> Any:
 
 
 def device_index() -> jax.Array:
-    """Number of this device among all devices of all processes, [], inside `over_devices`."""
+    """Return the number of this device among all devices of all processes, [], inside `over_devices`."""
     return jax.lax.axis_index(DEVICES)
 
 
 def replicate(tree: Any) -> Any:
-    """A copy on every local device, with a leading device axis."""
+    """Copy a tree to every local device, with a leading device axis."""
     return _copy()(np.arange(jax.local_device_count()), tree)
 
 
@@ -72,7 +74,7 @@ def _copy() -> Callable[[Any, Any], Any]:
 
 
 def unreplicate(tree: Any) -> Any:
-    """The first local device's copy, as numpy arrays (indexing on the device would compile a slice for each shape)."""
+    """Return the first local device's copy as numpy arrays (indexing on the device would compile a slice for each shape)."""
     return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
 
 
@@ -90,3 +92,57 @@ def shard(tree: Any) -> Any:
         return x.reshape(devices, x.shape[0] // devices, *x.shape[1:])
 
     return jax.tree.map(split, tree)
+
+
+class Blocks:
+    """A function of ONE ray, lifted to any number of rays over all devices of all processes, in equal blocks.
+
+    What was compiled for one block is used for all of them: the last is padded. All processes give the same rays, take part
+    in each block, and get all results.
+    """
+
+    def __init__(self, function: Callable, chunk: int, rays_per_block: int) -> None:
+        """Lift `function(replicated, shared, *ray)`.
+
+        Args:
+            function: of ONE ray's arguments, behind a tree that is the same for all rays and replicated (parameters), and one
+                that is the same for all rays (a camera).
+            chunk: rays computed at a time on each device.
+            rays_per_block: of each device, between two moments at which the caller may interrupt.
+        """
+
+        def of_device(replicated: Any, shared: Any, rays: tuple) -> Any:
+            return jax.lax.all_gather(in_chunks(lambda *ray: function(replicated, shared, *ray), chunk)(*rays), DEVICES)
+
+        self._lifted = over_devices(of_device, in_axes=(0, None, 0))
+        self._chunk, self._rays_per_block = chunk, rays_per_block
+
+    def size(self, count: int | None = None) -> int:
+        """Return the rays of one block over all devices, in whole chunks; for this count of rays, so that few are padded."""
+        chunk = self._chunk * jax.device_count()
+        largest = chunk * max(1, self._rays_per_block // self._chunk)
+        if count is None:
+            return largest
+        return chunk * -(-count // (-(-count // largest) * chunk))
+
+    def __call__(
+        self, replicated: Any, shared: Any, *rays: np.ndarray, size: int, between: Callable[[], None] = lambda: None
+    ) -> Any:
+        """Compute the function for all rays; the results are numpy arrays [rays, ...].
+
+        Args:
+            replicated: a tree with a leading device axis, see `replicate`.
+            shared: a tree that is the same for all rays.
+            rays: arguments of each ray, [rays, ...], at least one.
+            size: rays of one block, as `size` gives it.
+            between: called after each block; what it raises ends the call.
+        """
+        count, local = len(rays[0]), size // jax.process_count()
+        blocks = []
+        for start in range(0, count, size):
+            first = start + jax.process_index() * local
+            numbers = np.minimum(np.arange(first, first + local), count - 1)
+            gathered = unreplicate(self._lifted(replicated, shared, tuple(shard([each[numbers] for each in rays]))))
+            blocks.append(jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), gathered))
+            between()
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *blocks)

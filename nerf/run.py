@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import ml_collections
 
 from nerf.config import resolve
@@ -22,7 +21,7 @@ from nerf.tasks import run_tasks
 from nerf.tasks.job import TaskOptions, digest
 from nerf.train.loop import train
 from nerf.train.run_folder import Run, Trained, load, prepare, save_run
-from nerf.train.step import check_losses
+from nerf.train.step import check_objective
 from nerf.viewer.server import Address
 from nerf.viewer.watching import check_watching, watching
 
@@ -54,7 +53,7 @@ def run(
         UserError: whatever is wrong with the config, the data or the folder, before anything is written.
     """
     config = resolve(config)
-    check_losses(config.losses)
+    check_objective(config)
     check_watching(viewer)
     model = make_model(config.model_name, config.model)
     scene, folder = read_scene(config, data_dir)
@@ -64,7 +63,7 @@ def run(
         raise UserError(f'config.data.near: {error}') from error
     if processes.is_first():
         prepare(model_dir)
-        train_cameras = jax.tree.map(lambda field: field[scene.indices('train')], scene.cameras)
+        train_cameras = scene.cameras.at(scene.indices('train'))
         images = [scene.image(int(i)) for i in scene.indices('train')]
         save_run(model_dir, Run(config, folder, digest(train_cameras, images, scene.weights), scene))
     processes.wait_for_all('run saved')
@@ -75,7 +74,7 @@ def run(
         if step < config.num_steps:
             _log.info('stopped at step %d, which is saved: the same command goes on from there', step)
             return
-        trained = Trained(model, state.params, config, scene, step, Run(config, folder, '', scene))
+        trained = Trained(model, state.params, state.state, state.photos, config, scene, step, Run(config, folder, '', scene))
         try:
             run_tasks(config.final_tasks, trained, scene, model_dir, interruption)
         except processes.Interrupted:

@@ -31,15 +31,16 @@ BESIDE = f'{CORE} host configs data pictures'
 WITH_TENSORFLOW = f'{BESIDE} stored'
 ROWS = {
     # 1. ground: the maths of one ray and the lift, which do not know each other
-    'maths': Row('nerf.errors nerf.ray nerf.ray.*', packages='jax flax numpy'),
-    'ground': Row('nerf.flat nerf.lifting', packages='jax flax numpy'),
+    'maths': Row('nerf.errors nerf.ray nerf.ray.*', packages='jax flax numpy jaxtyping'),
+    'ground': Row('nerf.flat nerf.lifting', packages='jax flax numpy jaxtyping'),
     # 2. core
-    'fields': Row('nerf.fields nerf.fields.*', GROUND, 'jax flax optax numpy'),
-    'models': Row('nerf.models nerf.models.*', f'{GROUND} fields', 'jax flax optax numpy'),
+    'fields': Row('nerf.fields nerf.fields.*', GROUND, 'jax flax optax numpy jaxtyping'),
+    'models': Row('nerf.models nerf.models.*', f'{GROUND} fields', 'jax flax optax numpy jaxtyping'),
     'core': Row(
-        'nerf.train nerf.train.state nerf.train.step nerf.train.optimizer nerf.render nerf.render.image nerf.render.normals',
+        'nerf.train nerf.train.state nerf.train.step nerf.train.optimizer nerf.render nerf.render.image nerf.render.maps'
+        ' nerf.render.skip nerf.render.normals',
         f'{GROUND} fields models',
-        'jax flax optax numpy',
+        'jax flax optax numpy jaxtyping',
     ),
     # 3. beside it: no TensorFlow
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
@@ -54,9 +55,9 @@ ROWS = {
     'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
     'pictures': Row(
-        'nerf.render.occupancy nerf.render.evaluation nerf.render.colours nerf.render.video',
+        'nerf.render.occupancy nerf.render.evaluation nerf.render.colours nerf.render.outputs nerf.render.video',
         CORE,
-        'jax flax numpy imageio matplotlib',
+        'jax flax numpy imageio matplotlib jaxtyping',
     ),
     # 4. with TensorFlow and CLU
     'stored': Row(

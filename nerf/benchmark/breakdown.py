@@ -43,7 +43,7 @@ def breakdown(work: Workload, times: int) -> dict[str, float]:
 
     def weights(params: Any) -> Array:
         def one(pixel: Any, key: Array) -> list:
-            levels = work.model.apply({'params': params}, cast(work.camera_of(pixel), pixel.xy), key)
+            levels = work.model.apply({'params': params}, cast(work.cameras.at(pixel.camera), pixel.xy), key)
             return [(level.weights, level.rgb) for level in levels]
 
         return lifting.over_rays(one)(work.pixels, work.keys)
@@ -57,7 +57,7 @@ def breakdown(work: Workload, times: int) -> dict[str, float]:
 
     def rays(params: Any) -> Any:
         del params
-        return lifting.over_rays(lambda pixel: cast(work.camera_of(pixel), pixel.xy))(work.pixels)
+        return lifting.over_rays(lambda pixel: cast(work.cameras.at(pixel.camera), pixel.xy))(work.pixels)
 
     prefixes = {
         'cast': rays,
@@ -68,7 +68,7 @@ def breakdown(work: Workload, times: int) -> dict[str, float]:
         'backward': jax.grad(work.lifted_loss),
     }
     gradient = jax.jit(jax.grad(work.lifted_loss))(params)
-    optimiser = jax.jit(lambda state, gradient: update(work.optimizer, state, gradient))
+    optimiser = jax.jit(lambda state, gradient: update(work.optimizer, state, {'model': gradient}))
     calls = {name: functools.partial(jax.jit(prefix), params) for name, prefix in prefixes.items()}
     calls |= {'optimiser': functools.partial(optimiser, work.state, gradient), 'whole step': work.training(work.lifted_loss)}
     totals = timing.medians_of_rounds(calls, times)

@@ -14,6 +14,8 @@ import numpy as np
 from flax import linen as nn
 
 from nerf.fields.hashgrid import TABLE_GAIN
+from nerf.fields.layers import Trunk
+from nerf.models.instant import COARSEST, PROPOSAL_GRID
 from nerf.ray.encodings import spherical_harmonics
 from nerf.ray.hashgrid import Grid
 from nerf.ray.structs import Array, Level, Ray
@@ -21,32 +23,26 @@ from nerf.ray.structs import Array, Level, Ray
 EPS = float(jnp.finfo(jnp.float32).eps)
 
 
-class BatchedMLP(nn.Module):
-    """`nerf.fields.layers.RadianceMLP` for rows of samples, with plain Dense layers."""
+def dense(params: Mapping[str, Array], rows: Array, joined: Array | None = None) -> Array:
+    """A Dense layer for rows of samples, [rows, k] -> [rows, n]; `joined` is its second input, [rows, m] or [rays, m]."""
+    y = rows @ params['kernel']
+    y = y + params['bias'] if 'bias' in params else y
+    if joined is None:
+        return y
+    share = joined @ params['second_kernel']
+    return (y.reshape(share.shape[0], -1, y.shape[-1]) + share[:, None]).reshape(y.shape)
 
-    depth: int
-    width: int
-    skip: int
-    view_width: int
-    use_viewdirs: bool
 
-    @nn.compact
-    def __call__(self, encoded: Array, encoded_viewdirs: Array) -> tuple[Array, Array]:
-        """Raw density [rows] and colour [rows, 3] of [rows, k] samples on rays seen along [rays, m]."""
-        x = encoded
-        for i in range(self.depth):
-            y = nn.Dense(self.width, name=f'layer_{i}')(x)
-            if i > 1 and (i - 1) % self.skip == 0:
-                y += nn.Dense(self.width, use_bias=False, name=f'layer_{i}_encoded')(encoded)
-            x = nn.relu(y)
-        raw_density = nn.Dense(1, name='density')(x)[:, 0]
-        if self.use_viewdirs:
-            x = nn.Dense(self.width, name='bottleneck')(x)
-            x = nn.Dense(self.view_width, name='view_features')(x)
-            share = nn.Dense(self.view_width, use_bias=False, name='view_direction')(encoded_viewdirs)
-            rays = encoded_viewdirs.shape[0]
-            x = nn.relu(x.reshape(rays, -1, self.view_width) + share[:, None]).reshape(-1, self.view_width)
-        return raw_density, nn.Dense(3, name='rgb')(x)
+def mlp(params: Any, fields: Mapping[str, Any], encoded: Array, encoded_viewdirs: Array) -> tuple[Array, Array]:
+    """Raw density [rows] and colour [rows, 3] of [rows, k] samples on rays seen along [rays, m]."""
+    x = encoded
+    for i in range(fields['depth']):
+        joins = i > 1 and (i - 1) % Trunk.SKIP == 0
+        x = nn.relu(dense(params['trunk'][f'layer_{i}'], x, encoded if joins else None))
+    raw_density, head = dense(params['raw_density'], x)[:, 0], params['head']
+    if fields['use_viewdirs']:
+        x = nn.relu(dense(head['view'], dense(head['bottleneck'], x), encoded_viewdirs))
+    return raw_density, dense(head['rgb'], x)
 
 
 def encode(x: Array, min_degree: int, max_degree: int) -> tuple[Array, Array]:
@@ -110,7 +106,6 @@ def split(keys: Array | None, num: int) -> list[Array | None]:
 
 def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[Level]]:
     """mip-NeRF with cones and linear spacing, (params, rays, keys) -> levels."""
-    mlp = BatchedMLP(fields['depth'], fields['width'], fields['skip'], fields['view_width'], fields['use_viewdirs'])
 
     def look(params: Any, s: Array, rays: Ray) -> Level:
         t = rays.near[:, None] * (1 - s) + rays.far[:, None] * s
@@ -129,9 +124,9 @@ def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], lis
         fade = jnp.exp(-0.5 * squared_scales * jnp.tile(cov_diagonal.reshape(-1, 3), (1, fields['position_degree'])))
         encoded = jnp.concatenate([fade * jnp.sin(angles), fade * jnp.cos(angles)], axis=-1)
         viewdirs = encode_viewdirs(rays.viewdir, fields['view_degree'])
-        raw_density, raw_rgb = mlp.apply({'params': params['field']['mlp']}, encoded, viewdirs)
+        raw_density, raw_rgb = mlp(params['coarse'], fields, encoded, viewdirs)
         density = nn.softplus(raw_density - 1).reshape(middle.shape)
-        rgb = (nn.sigmoid(raw_rgb) * (1 + 2 * fields['rgb_padding']) - fields['rgb_padding']).reshape(*middle.shape, 3)
+        rgb = (nn.sigmoid(raw_rgb) * 1.002 - 0.001).reshape(*middle.shape, 3)
         delta = (t1 - t0) * jnp.sqrt(jnp.sum(d**2, axis=-1, keepdims=True))
         return Level(s=s, t=t, density=density, rgb=rgb, weights=weights_of(density, delta))
 
@@ -142,7 +137,7 @@ def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], lis
         w = coarse.weights
         padded = jnp.concatenate([w[:, :1], w, w[:, -1:]], axis=-1)
         highest = jnp.maximum(padded[:, :-1], padded[:, 1:])
-        envelope = 0.5 * (highest[:, :-1] + highest[:, 1:]) + fields['resample_padding']
+        envelope = 0.5 * (highest[:, :-1] + highest[:, 1:]) + 0.01
         s = resample(fine_keys, s, envelope, fields['num_samples'] + 1)
         return [coarse, look(params, s, rays)]
 
@@ -151,7 +146,6 @@ def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], lis
 
 def nerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[Level]]:
     """NeRF with linear spacing and without density noise, (params, rays, keys) -> levels."""
-    mlp = BatchedMLP(fields['depth'], fields['width'], fields['skip'], fields['view_width'], fields['use_viewdirs'])
     activation = {'relu': nn.relu, 'softplus': nn.softplus}[fields['density_activation']]
 
     def look(params: Any, s: Array, rays: Ray) -> Level:
@@ -159,13 +153,13 @@ def nerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[L
         points = (rays.origin[:, None] + t[:, :, None] * rays.direction[:, None]).reshape(-1, 3)
         angles, _ = encode(points, 0, fields['position_degree'])
         encoded = jnp.concatenate([points, jnp.sin(angles), jnp.cos(angles)], axis=-1)
-        raw_density, raw_rgb = mlp.apply(
-            {'params': params['mlp']}, encoded, encode_viewdirs(rays.viewdir, fields['view_degree'])
-        )
+        raw_density, raw_rgb = mlp(params, fields, encoded, encode_viewdirs(rays.viewdir, fields['view_degree']))
         density, rgb = activation(raw_density).reshape(t.shape), nn.sigmoid(raw_rgb).reshape(*t.shape, 3)
         gaps = jnp.concatenate([t[:, 1:] - t[:, :-1], jnp.full_like(t[:, :1], 1e10)], axis=-1)
         delta = gaps * jnp.sqrt(jnp.sum(rays.direction**2, axis=-1, keepdims=True))
-        return Level(s=s, t=t, density=density, rgb=rgb, weights=weights_of(density, delta))
+        s, t = (jnp.concatenate([x, end], axis=-1) for x, end in ((s, jnp.ones_like(s[:, :1])), (t, rays.far[:, None])))
+        weights = weights_of(density, delta)
+        return Level(s=s, t=t, density=density, rgb=rgb, weights=weights, sample_at=0.0)
 
     def levels(params: Any, rays: Ray, keys: Array | None) -> list[Level]:
         coarse_keys, fine_keys, _, _ = split(keys, 4)
@@ -198,31 +192,18 @@ def lookup(grid: Grid, table: Array, points: Array) -> Array:
     return sum(values[:, c] * weight[:, c, :, None] for c in range(8))
 
 
-class BatchedHashMLP(nn.Module):
-    """The two MLPs of `nerf.fields.hashgrid.HashField` for rows of samples, with plain Dense layers."""
-
-    width: int
-    num_latents: int
-    colour_depth: int
-
-    @nn.compact
-    def __call__(self, features: Array, encoded_viewdirs: Array) -> tuple[Array, Array]:
-        """Raw density [rows] and colour [rows, 3] of features [rows, k] on rays seen along [rays, m]."""
-        hidden = nn.relu(nn.Dense(self.width, use_bias=False, name='density_0')(features))
-        latents = nn.Dense(self.num_latents, use_bias=False, name='density_1')(hidden)
-        x = nn.Dense(self.width, name='view_features')(latents)
-        share = nn.Dense(self.width, use_bias=False, name='view_direction')(encoded_viewdirs)
-        x = (x.reshape(share.shape[0], -1, self.width) + share[:, None]).reshape(-1, self.width)
-        for i in range(1, self.colour_depth):
-            x = nn.Dense(self.width, name=f'colour_{i}')(nn.relu(x))
-        return latents[:, 0], nn.Dense(3, name='rgb')(nn.relu(x))
+def hash_mlp(params: Any, fields: Mapping[str, Any], features: Array, encoded_viewdirs: Array) -> tuple[Array, Array]:
+    """Raw density [rows] and colour [rows, 3] of features [rows, k] on rays seen along [rays, m]."""
+    latents = dense(params['density_1'], nn.relu(dense(params['density_0'], features)))
+    x = nn.relu(dense(params['colour_0'], latents, encoded_viewdirs))
+    for i in range(1, fields['colour_depth']):
+        x = nn.relu(dense(params[f'colour_{i}'], x))
+    return latents[:, 0], dense(params['rgb'], x)
 
 
 def instant(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[Level]]:
     """The hash-grid model with linear spacing, (params, rays, keys) -> levels."""
-    coarse = Grid(*(fields[f'proposal_{name}'] for name in ('levels', 'coarsest', 'finest', 'log2_rows')))
-    fine = Grid(*(fields[name] for name in ('num_levels', 'coarsest', 'finest', 'log2_rows')))
-    mlp = BatchedHashMLP(fields['width'], fields['num_latents'], fields['colour_depth'])
+    grid = Grid(fields['num_levels'], COARSEST, fields['finest'], fields['log2_rows'])
 
     def place(s: Array, rays: Ray) -> tuple[Array, Array, Array]:
         t = rays.near[:, None] * (1 - s) + rays.far[:, None] * s
@@ -235,16 +216,16 @@ def instant(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], lis
         proposal_keys, keys = split(keys, 2)
         s = stratified(proposal_keys, rays.origin.shape[0], fields['num_proposal'] + 1)
         t, points, delta = place(s, rays)
-        raw = TABLE_GAIN * jnp.sum(lookup(coarse, params['proposal']['table'], points), axis=(1, 2))
+        raw = TABLE_GAIN * jnp.sum(lookup(PROPOSAL_GRID, params['proposal']['table'], points), axis=(1, 2))
         density = jnp.exp(jnp.minimum(raw, 15.0)).reshape(delta.shape)
         weights = weights_of(density, delta)
         proposal = Level(s=s, t=t, density=density, rgb=jnp.zeros((*delta.shape, 3)), weights=weights)
 
-        s = resample(keys, s, weights + fields['resample_padding'], fields['num_samples'] + 1)
+        s = resample(keys, s, weights + 0.01, fields['num_samples'] + 1)
         t, points, delta = place(s, rays)
-        features = TABLE_GAIN * lookup(fine, params['field']['table'], points).reshape(points.shape[0], -1)
+        features = TABLE_GAIN * lookup(grid, params['field']['table'], points).reshape(points.shape[0], -1)
         viewdirs = jax.vmap(lambda viewdir: spherical_harmonics(viewdir, fields['view_degree']))(rays.viewdir)
-        raw_density, raw_rgb = mlp.apply({'params': params['field']}, features, viewdirs)
+        raw_density, raw_rgb = hash_mlp(params['field'], fields, features, viewdirs)
         density = jnp.exp(jnp.minimum(raw_density, 15.0)).reshape(delta.shape)
         rgb = nn.sigmoid(raw_rgb).reshape(*delta.shape, 3)
         return [proposal, Level(s=s, t=t, density=density, rgb=rgb, weights=weights_of(density, delta))]

@@ -25,10 +25,7 @@ def resolved(path: str) -> ml_collections.FrozenConfigDict:
 def train_speed(work: Workload, times: int) -> tuple[float, float]:
     """Rays per second of the real train step over all devices, and the MiB that XLA needs for its temporaries."""
     config = work.config
-    step = make_train_step(
-        work.model, work.optimizer, config.losses, config.data.background, config.num_steps, config.seed, config.remat_rays
-    )
-    lifted = lifting.over_devices(step)
+    lifted = lifting.over_devices(make_train_step(work.model, work.optimizer, config))
     args = (lifting.replicate(work.state), lifting.shard(work.pixels), lifting.replicate(work.cameras))
     memory = lifted.lower(*args).compile().memory_analysis()
     seconds = timing.median_seconds(lambda: lifted(*args), times)
@@ -38,8 +35,8 @@ def train_speed(work: Workload, times: int) -> tuple[float, float]:
 def render_speed(work: Workload, times: int) -> float:
     """Rays per second of whole images."""
     renderer = Renderer(work.model, work.config.data.background, work.config.render_chunk)
-    params, camera = lifting.replicate(work.state.params), work.scene.camera(0)
-    return int(camera.width) * int(camera.height) / timing.median_seconds(lambda: renderer.image(params, camera), times)
+    variables, camera = lifting.replicate(work.state.variables), work.scene.camera(0)
+    return int(camera.width) * int(camera.height) / timing.median_seconds(lambda: renderer.image(variables, camera), times)
 
 
 def measure(config: Any, pairs: int) -> dict[str, Any]:

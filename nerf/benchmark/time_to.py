@@ -20,11 +20,10 @@ from nerf.train.step import make_train_step
 
 def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[float, float]]:
     """(seconds of training, PSNR of some test views) about `every` seconds; compiling and evaluating do not count."""
-    model, optimizer = make_model(config.model_name, config.model), make_optimizer(config.optimizer, config.num_steps)
+    model, optimizer = make_model(config.model_name, config.model), make_optimizer(config)
     background = config.data.background
-    start = init_state(model, optimizer, scene.camera(0), config.seed)
-    step = make_train_step(model, optimizer, config.losses, background, config.num_steps, config.seed)
-    take_step = lifting.over_devices(step, donate=(0,))
+    start = init_state(model, optimizer, scene.cameras, config.seed)
+    take_step = lifting.over_devices(make_train_step(model, optimizer, config), donate=(0,))
     cameras = lifting.replicate(scene.cameras)
     spec = Batches(config.seed, config.batch_size, config.data.batching, config.data.crop_steps, config.data.crop_fraction)
     batches = plain_batches(scene, spec, 0)
@@ -32,7 +31,7 @@ def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[flo
     test = scene.indices('test')[:: max(1, len(scene.indices('test')) // views)]
 
     def psnr() -> float:
-        pictures = [to_uint8(renderer.image(state.params, scene.camera(int(i)))['rgb']) for i in test]
+        pictures = [to_uint8(renderer.image(state.variables, scene.camera(int(i)))['rgb']) for i in test]
         truths = [evaluation.over_background(scene.image(int(i)), background) for i in test]
         return float(np.mean([evaluation.psnr(*pair) for pair in zip(pictures, truths, strict=True)]))
 

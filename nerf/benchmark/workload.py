@@ -13,13 +13,13 @@ from nerf.data import procedural
 from nerf.data.feed.batches import pixel_batch
 from nerf.data.scene import Scene
 from nerf.models import make_model
+from nerf.models.pixel import render_pixel
 from nerf.ray.background import background_colour, target_colour
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.losses import LOSSES
 from nerf.ray.maths import split_key
-from nerf.ray.structs import Array, Pixel
-from nerf.render.image import render_pixel
+from nerf.ray.structs import Array, Pixel, RenderedPixel
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import pixel_terms, update
@@ -33,24 +33,21 @@ class Workload:
         self.config = config
         self.scene: Scene = procedural.load(width)
         self.model = make_model(config.model_name, config.model)
-        self.optimizer = make_optimizer(config.optimizer, config.num_steps)
-        self.state: TrainState = init_state(self.model, self.optimizer, self.scene.camera(0), config.seed)
+        self.optimizer = make_optimizer(config)
+        self.state: TrainState = init_state(self.model, self.optimizer, self.scene.cameras, config.seed)
         batch = pixel_batch(self.scene, self.scene.indices('train'), config.seed, 0, config.batch_size)
         self.pixels: Pixel = jax.tree.map(jnp.asarray, batch)
         self.cameras: Camera = jax.tree.map(jnp.asarray, self.scene.cameras)
         self.keys = jax.random.split(jax.random.key(1), config.batch_size)
-
-    def camera_of(self, pixel: Pixel) -> Camera:
-        """The camera of one pixel."""
-        return jax.tree.map(lambda field: field[pixel.camera], self.cameras)
 
     def lifted_loss(self, params: Any) -> Array:
         """Mean loss of the batch, written for one ray and lifted."""
         config = self.config
 
         def loss(pixel: Pixel, key: Array) -> Array:
-            camera, progress = self.camera_of(pixel), jnp.zeros(())
-            terms = pixel_terms(self.model, config.losses, config.data.background, params, camera, pixel, key, progress)
+            camera, progress = self.cameras.at(pixel.camera), jnp.zeros(())
+            model, background = self.model, config.data.background
+            terms = pixel_terms(model, config.losses, background, {'params': params}, camera, None, pixel, key, progress)
             return terms['loss']
 
         return jnp.mean(lifting.over_rays(loss)(self.pixels, self.keys))
@@ -61,27 +58,36 @@ class Workload:
 
         def prepare(pixel: Pixel, key: Array) -> tuple:
             model_key, background_key = split_key(key, 2)
-            return cast(self.camera_of(pixel), pixel.xy), model_key, background_colour(config.data.background, background_key)
+            return (
+                cast(self.cameras.at(pixel.camera), pixel.xy),
+                model_key,
+                background_colour(config.data.background, background_key),
+            )
 
         rays, keys, behind = lifting.over_rays(prepare)(self.pixels, self.keys)
         levels = REFERENCES[config.model_name](config.model)(params, rays, keys)
 
         def loss(levels: list, ray: Any, pixel: Pixel, behind: Array) -> Array:
             renderings = [composite(level, ray, behind) for level in levels]
-            target = target_colour(pixel, behind)
-            return sum(weight * LOSSES[name](levels, renderings, target) for name, weight in config.losses.items())
+            rendered = RenderedPixel(ray, levels, renderings, target_colour(pixel, behind), jnp.zeros(()))
+            return sum(weight * LOSSES[name](rendered) for name, weight in config.losses.items())
 
         return jnp.mean(lifting.over_rays(loss)(levels, rays, self.pixels, behind))
 
     def training(self, loss: Callable[[Any], Array]) -> timing.Call:
         """One whole update with this loss, compiled."""
-        step = jax.jit(lambda state: update(self.optimizer, state, jax.grad(loss)(state.params)))
+        step = jax.jit(lambda state: update(self.optimizer, state, {'model': jax.grad(loss)(state.params)}))
         return lambda: step(self.state)
 
     def lifted_render(self, params: Any, camera: Camera, xys: Array) -> Array:
         """Colours of the batch's pixels, written for one ray and lifted."""
-        one = lambda xy: render_pixel(self.model, self.config.data.background, params, camera, xy)  # noqa: E731
-        return lifting.over_rays(one)(xys)['rgb']
+        behind = background_colour(self.config.data.background, None)
+
+        def colour(xy: Array) -> Array:
+            _, _, renderings = render_pixel(self.model, {'params': params}, camera, xy, behind)
+            return renderings[-1].rgb
+
+        return lifting.over_rays(colour)(xys)
 
     def hand_batched_render(self, params: Any, camera: Camera, xys: Array) -> Array:
         """Colours of the batch's pixels, with the model written for batches."""

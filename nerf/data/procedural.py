@@ -20,7 +20,7 @@ from nerf.data.images import premultiply
 from nerf.data.scene import SPLITS, Scene, make_scene, stack_cameras
 from nerf.errors import UserError, exit_with_sentence
 from nerf.host.files import atomic_folder
-from nerf.lifting import over_rays, over_samples
+from nerf.lifting import in_chunks, over_samples
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.structs import Array
 
@@ -86,19 +86,23 @@ def _colour(camera: Camera, xy: Array) -> Array:
     return jnp.append(jnp.mean(seen.rgb, axis=0) / jnp.maximum(alpha, 1e-6), alpha)
 
 
-_colours = jax.jit(over_rays(_colour))
-_coverages = jax.jit(over_rays(lambda camera, xy: _colour(camera, xy)[3]))  # compiled without paint and light
-_surfaces = jax.jit(over_rays(lambda camera, xy: trace(cast(camera, xy))))
+def _over_pixels(function: Callable) -> Callable:
+    """Lift a function of ONE (camera, xy) to pixels `xy` [k, 2] of the cameras (stacked) numbered [k]; numpy arrays."""
+
+    @jax.jit
+    def lifted(cameras: Camera, image: Array, xy: Array) -> Any:
+        return in_chunks(lambda image, xy: function(cameras.at(image), xy), BLOCK)(image, xy)
+
+    def call(cameras: Camera, image: np.ndarray, xy: np.ndarray) -> Any:
+        padded = np.arange(-(-len(image) // BLOCK) * BLOCK).clip(max=len(image) - 1)  # whole chunks: else two are compiled
+        return jax.tree.map(lambda values: np.asarray(values)[: len(image)], lifted(cameras, image[padded], xy[padded]))
+
+    return call
 
 
-def _in_blocks(function: Callable, cameras: Camera, image: np.ndarray, xy: np.ndarray) -> Any:
-    """`function` of (camera, xy) for many pixels, as numpy arrays: in equal blocks, so that it is compiled once."""
-    blocks = []
-    for start in range(0, len(image), BLOCK):
-        wanted = np.arange(start, start + BLOCK).clip(max=len(image) - 1)
-        mine = jax.tree.map(lambda field: field[image[wanted]], cameras)  # noqa: B023
-        blocks.append(function(mine, xy[wanted]))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(image)], *blocks)
+_colours = _over_pixels(_colour)
+_coverages = _over_pixels(lambda camera, xy: _colour(camera, xy)[3])  # compiled without paint and light
+_surfaces = _over_pixels(lambda camera, xy: trace(cast(camera, xy)))
 
 
 def _centres(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -115,9 +119,9 @@ def straight_images(cameras: Camera) -> list[np.ndarray]:
     """What stacked cameras see: straight sRGB and alpha on a transparent background, uint8 [height, width, 4] each."""
     image, xy = _centres(cameras)
     colours = np.zeros((len(image), 4), np.float32)
-    seen = np.flatnonzero(_in_blocks(_coverages, cameras, image, xy))
+    seen = np.flatnonzero(_coverages(cameras, image, xy))
     if len(seen):
-        colours[seen] = _in_blocks(_colours, cameras, image[seen], xy[seen])
+        colours[seen] = _colours(cameras, image[seen], xy[seen])
     pixels = np.rint(255 * colours).astype(np.uint8)
     sizes = list(zip(cameras.height, cameras.width, strict=True))
     ends = np.cumsum([height * width for height, width in sizes])
@@ -127,7 +131,7 @@ def straight_images(cameras: Camera) -> list[np.ndarray]:
 def ground_truth(camera: Camera) -> Surface:
     """What the rays through one camera's pixel centres meet, exactly: a `Surface` of numpy maps [height, width, ...]."""
     cameras = jax.tree.map(lambda field: np.asarray(field)[None], camera)
-    surfaces = _in_blocks(_surfaces, cameras, *_centres(cameras))
+    surfaces = _surfaces(cameras, *_centres(cameras))
     size = (int(camera.height), int(camera.width))
     return jax.tree.map(lambda field: field.reshape(*size, *field.shape[1:]), surfaces)
 

@@ -66,7 +66,7 @@ class Scene:
 
     def camera(self, index: int) -> Camera:
         """One camera."""
-        return jax.tree.map(lambda field: field[index], self.cameras)
+        return self.cameras.at(index)
 
 
 def make_scene(
@@ -88,7 +88,7 @@ def make_scene(
         size = (int(cameras.height[i]), int(cameras.width[i]))
         if image.shape != (*size, 4) or image.dtype != np.uint8:
             raise UserError(f'image {name}: found {image.dtype} {image.shape}, expected uint8 {(*size, 4)} by its camera')
-        check_camera(name, jax.tree.map(lambda field, i=i: field[i], cameras))
+        check_camera(name, cameras.at(i))
     check_lenses(names, cameras)
     if 'train' not in split:
         raise UserError(f'no training image among {len(names)}: check the split files')
@@ -141,7 +141,7 @@ def check_lenses(names: Sequence[str], cameras: Camera) -> None:
         return
     for i, (name, miss) in enumerate(zip(names, np.asarray(_misses(cameras)), strict=True)):
         if not miss < 0.5:
-            lens = jax.tree.map(lambda field, i=i: field[i], cameras.lens)
+            lens = cameras.at(i).lens
             where = 'middle of an edge' if lens.is_fisheye else 'corner'
             raise UserError(
                 f'camera of {name}: distortion {_listed(lens)} found, which shows nothing at a {where} of its image; '

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import jax
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -65,7 +64,7 @@ class Mesh:
 
 def extract_mesh(
     trained: Trained,
-    params: Any,
+    variables: Any,
     options: MeshOptions,
     between: Callable[[], None] = lambda: None,
     occupancy: Occupancy | None = None,
@@ -77,7 +76,7 @@ def extract_mesh(
 
     Args:
         trained: the scene.
-        params: its parameters, replicated.
+        variables: of the model, replicated.
         options: see there.
         between: called now and then.
         occupancy: where the scene may have something, if that is known already (see `nerf.render.occupancy.build_occupancy`).
@@ -87,13 +86,13 @@ def extract_mesh(
     """
     check(options)
     measure = import_measure()
-    cameras = jax.tree.map(lambda field: field[trained.scene.indices('train')], trained.scene.cameras)
-    queries = Queries(trained.model, params, between)
+    cameras = trained.scene.cameras.at(trained.scene.indices('train'))
+    queries = Queries(trained.model, variables, between)
     is_unbounded = getattr(trained.model, 'contract', False)
     if is_unbounded:
         occupancy = None  # what is far is not in it
     elif occupancy is None:
-        occupancy = build_occupancy(trained.model, params, cameras, between)
+        occupancy = build_occupancy(trained.model, variables, cameras, between)
     box = default_box(measure, cameras, occupancy) if options.bounds is None else corners(options.bounds)
     width = float((box[1] - box[0]).max() / options.resolution)
     level = find_level(queries, cameras, box, width) if options.level is None else options.level

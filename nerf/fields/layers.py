@@ -1,87 +1,107 @@
-"""Layers that fields are made of."""
+"""Layers that fields are made of: Dense for one sample, and the two parts of NeRF's MLP."""
 
 import functools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from nerf.flat import flat_add, flat_dot
-from nerf.ray.structs import Array
+
+
+def glorot_limit(inputs: int, outputs: int) -> float:
+    """Return the bound of Glorot-uniform initialisation, sqrt(6 / (inputs + outputs))."""
+    return math.sqrt(6.0 / (inputs + outputs))
+
+
+def he_limit(inputs: int, outputs: int) -> float:
+    """Return the bound of He-uniform initialisation, sqrt(6 / inputs)."""
+    return math.sqrt(6.0 / inputs)
 
 
 class Dense(nn.Module):
-    """Linen's Dense for one sample, [k] -> [features], whose product and bias stay flat when lifted.
+    """Linen's Dense for one sample, of one input or of two: W_1 a + W_2 b + bias, with products that stay flat when lifted.
+
+    Two inputs are the same layer as one of [a, b], and are initialised as that layer. Written as a sum, W_2 b is computed once
+    per ray where b is the view direction (lifted with b unmapped), and no joined activations are copied.
 
     Attributes:
-        features: outputs.
+        features: number of outputs.
         use_bias: whether a bias is added.
-        kernel_init: initialiser of the kernel [k, features].
-        compute_dtype: of the product alone; parameters, bias, sums and what goes in and out stay float32.
+        limit: bound of the uniform initialisation, as a function of the numbers of all inputs and outputs.
+        compute_dtype: dtype of the products alone; parameters, bias, sums, inputs and outputs stay float32.
     """
 
     features: int
     use_bias: bool = True
-    kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
+    limit: Callable[[int, int], float] = glorot_limit
     compute_dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x W + b."""
-        kernel = self.param('kernel', self.kernel_init, (x.shape[0], self.features))
-        x = flat_dot(x.astype(self.compute_dtype), kernel.astype(self.compute_dtype)).astype(jnp.float32)
-        return flat_add(x, self.param('bias', nn.initializers.zeros, (self.features,))) if self.use_bias else x
+    def __call__(self, a: Float[Array, 'k'], b: Float[Array, 'm'] | None = None) -> Float[Array, 'features']:
+        """Compute W_1 a + W_2 b + bias."""
+        limit = self.limit(a.shape[0] + (0 if b is None else b.shape[0]), self.features)
+        x = self._product('kernel', a, limit)
+        x = flat_add(x, self.param('bias', nn.initializers.zeros, (self.features,))) if self.use_bias else x
+        return x if b is None else x + self._product('second_kernel', b, limit)
+
+    def _product(self, name: str, x: Array, limit: float) -> Array:
+        def uniform(key: Array, shape: tuple[int, int]) -> Array:
+            return jax.random.uniform(key, shape, jnp.float32, -limit, limit)
+
+        kernel = self.param(name, uniform, (x.shape[0], self.features))
+        return flat_dot(x.astype(self.compute_dtype), kernel.astype(self.compute_dtype)).astype(jnp.float32)
 
 
-def joint_glorot_uniform(inputs: int) -> nn.initializers.Initializer:
-    """Glorot-uniform initialisation for one block of a layer that has `inputs` inputs in all blocks together."""
-
-    def initialise(key: Array, shape: tuple[int, int], dtype: jnp.dtype = jnp.float32) -> Array:
-        limit = jnp.sqrt(6.0 / (inputs + shape[1]))
-        return jax.random.uniform(key, shape, dtype, -limit, limit)
-
-    return initialise
-
-
-class RadianceMLP(nn.Module):
-    """The MLP of NeRF (figure 7 of the paper): encoded position -> density; with the view direction -> colour.
-
-    A layer that joins two inputs is written as a sum of two layers, W_1 a + W_2 b, initialised as the one layer it
-    equals. For features and view direction, W_2's share is then computed once per ray (lifted with the direction
-    unmapped); for the skip connection, no joined activations are copied.
+class Trunk(nn.Module):
+    """The layers that encoded positions pass through, up to the activations that density and colour are made from.
 
     Attributes:
-        depth, width: of the trunk.
-        skip: the encoded position joins the activations again after layers skip, 2 skip, ... (counted from 0).
-        view_width: of the view-direction layer.
-        use_viewdirs: whether colour depends on the view direction.
-        compute_dtype: see `Dense`.
+        depth, width: of the layers.
+        limit, compute_dtype: see `Dense`.
     """
+
+    SKIP = 4  # the encoding joins the activations again after layers 4, 8, ... (counted from 0)
 
     depth: int
     width: int
-    skip: int
-    view_width: int
-    use_viewdirs: bool
+    limit: Callable[[int, int], float] = glorot_limit
     compute_dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, encoded: Array, encoded_viewdir: Array) -> tuple[Array, Array]:
-        """Raw density [] and raw colour [3] (before their activations) of one encoded sample [k] seen along [m]."""
-        dense = functools.partial(Dense, compute_dtype=self.compute_dtype)
+    def __call__(self, encoded: Float[Array, 'k']) -> Float[Array, 'width']:
+        """Compute the last activations of one encoded position."""
         x = encoded
         for i in range(self.depth):
-            if i > 1 and (i - 1) % self.skip == 0:
-                joint = joint_glorot_uniform(self.width + encoded.shape[0])
-                skipped = dense(self.width, name=f'layer_{i}_encoded', kernel_init=joint, use_bias=False)(encoded)
-                x = nn.relu(dense(self.width, name=f'layer_{i}', kernel_init=joint)(x) + skipped)
-            else:
-                x = nn.relu(dense(self.width, name=f'layer_{i}')(x))
-        raw_density = dense(1, name='density')(x)[0]
+            joined = encoded if i > 1 and (i - 1) % self.SKIP == 0 else None
+            x = nn.relu(Dense(self.width, limit=self.limit, compute_dtype=self.compute_dtype, name=f'layer_{i}')(x, joined))
+        return x
+
+
+class Head(nn.Module):
+    """The layers from a trunk's activations and an encoded view direction to raw colour.
+
+    Attributes:
+        bottleneck: number of features that the view direction joins.
+        view_width: of the layer that it joins.
+        use_viewdirs: whether colour depends on the view direction; False leaves one layer, from activations to colour.
+        limit, compute_dtype: see `Dense`.
+    """
+
+    bottleneck: int
+    view_width: int
+    use_viewdirs: bool = True
+    limit: Callable[[int, int], float] = glorot_limit
+    compute_dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'width'], encoded_viewdir: Float[Array, 'm']) -> Float[Array, '3']:
+        """Compute raw colour (before its activation) of one sample."""
+        dense = functools.partial(Dense, limit=self.limit, compute_dtype=self.compute_dtype)
         if self.use_viewdirs:
-            features = dense(self.width, name='bottleneck')(x)
-            joint = joint_glorot_uniform(self.width + encoded_viewdir.shape[0])
-            x = dense(self.view_width, name='view_features', kernel_init=joint)(features)
-            x += dense(self.view_width, name='view_direction', kernel_init=joint, use_bias=False)(encoded_viewdir)
-            x = nn.relu(x)
-        return raw_density, dense(3, name='rgb')(x)
+            features = dense(self.bottleneck, name='bottleneck')(x)
+            x = nn.relu(dense(self.view_width, name='view')(features, encoded_viewdir))
+        return dense(3, name='rgb')(x)

@@ -1,6 +1,7 @@
-"""The models, one paper per file; each is `__call__(ray, key, progress) -> levels` for one ray.
+"""The models, one paper per file, each for one ray.
 
-`MODELS` maps the names that `config.model_name` may have to the models. Add one line to add a model.
+`MODELS` maps the names that `config.model_name` may have to classes that keep `nerf.models.protocol.Model`. To add a model,
+write it in a file of its own and add one line here; `python -m nerf.models.contract my_module:MyModel` checks it.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ MODELS: dict[str, type[nn.Module]] = {'nerf': NeRF, 'mipnerf': MipNeRF, 'mipnerf
 
 
 def make_model(name: str, fields: Mapping[str, object]) -> nn.Module:
-    """The model of this name with these constructor fields.
+    """Make the model of this name with these constructor fields.
 
     Raises:
         UserError: an unknown model or field, with the known ones.
@@ -48,19 +49,9 @@ def make_model(name: str, fields: Mapping[str, object]) -> nn.Module:
 
 
 def default_fields(name: str) -> dict[str, object]:
-    """The constructor fields of a model with their defaults, for a config to start from.
+    """Return the constructor fields of a model with their defaults, for a config to start from.
 
     Without `compute_dtype`, which every config has outside `model`, and `nerf.config.resolve` fills in.
     """
     fields = MODELS[name].__dataclass_fields__
     return {field: fields[field].default for field in fields if field not in ('parent', 'name', 'compute_dtype')}
-
-
-def crop_to_interval(model: nn.Module, share: float) -> nn.Module:
-    """The same model for a part of a ray outside of which nothing is, with a share of its samples on each level.
-
-    The class names the fields that count samples in `SAMPLES`.
-    """
-    fields = {field: max(1, round(share * getattr(model, field))) for field in model.SAMPLES}
-    fields |= {field: False for field in ('is_endless', 'opaque_background') if hasattr(model, field)}
-    return model.clone(**fields)

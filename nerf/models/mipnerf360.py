@@ -1,39 +1,49 @@
-"""mip-NeRF 360 (Barron et al., CVPR 2022): all of space in a ball, and a small network that learns where to look."""
-
-import functools
+"""mip-NeRF 360 (Barron et al., CVPR 2022): all of space in a ball, and a small network that learns to place the samples."""
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float, Key
 
-from nerf.fields.mipnerf360 import Field360, Trunk
+from nerf.fields.mipnerf360 import MipNeRF360Field, ProposalMLP
 from nerf.lifting import over_samples
-from nerf.ray import compositing, stepfun
+from nerf.models.protocol import LevelInfo
+from nerf.ray import compositing
 from nerf.ray.contraction import contract
-from nerf.ray.gaussians import frustum_to_gaussian, push_forward
+from nerf.ray.gaussians import cube_to_gaussian, frustum_to_gaussian, push_forward
+from nerf.ray.histogram import anneal, dilate
 from nerf.ray.maths import split_key
+from nerf.ray.photos import Photo
+from nerf.ray.sampling import sample_intervals
 from nerf.ray.spacing import s_to_t
-from nerf.ray.structs import Array, Gaussian, Level, Ray, expect_one_ray
+from nerf.ray.structs import Gaussian, Level, Ray, expect_one_ray
+
+# The paper's recipe of resampling: how soon samples follow the proposal, and how far its weights are spread before, in
+# intervals of its level and in s besides.
+ANNEAL_SLOPE = 10.0
+DILATION = 0.5
+DILATION_BIAS = 0.0025
 
 
 class MipNeRF360(nn.Module):
-    """mip-NeRF 360 for one ray.
+    """The model of one ray.
 
     Attributes:
-        num_proposal, num_samples: intervals of each of the two proposals, and of the level that is seen.
+        num_proposal, num_samples: intervals of each of the two proposals, and of the final level.
         proposal_depth, proposal_width: of the one MLP of both proposals.
-        depth, width, bottleneck, view_width: of the MLP of what is seen, see `nerf.fields.mipnerf360.Field360`.
+        depth, width, bottleneck, view_width: of the final level's MLP, see `nerf.fields.layers`.
         position_degree, view_degree: octaves of the encodings.
-        rgb_padding: how far colours reach beyond [0, 1].
-        anneal_slope: how soon samples follow the proposal, see `nerf.ray.stepfun.anneal`.
-        dilation: how far a proposal's weights are spread before they are followed, in intervals of its level.
-        dilation_bias: and in s besides.
-        spacing: of the first intervals, see `nerf.ray.spacing`.
-        contract: whether space is bent into a ball of radius 2 before it is encoded.
-        opaque_background: whether rays always end in the last interval.
+        spacing: of the first level, see `nerf.ray.spacing`.
+        contract: whether all of space is contracted to a ball of radius 2 (unbounded scenes).
+        opaque_background: whether all light that is left stops in the last interval.
         compute_dtype: of the products in Dense layers, 'float32' or 'bfloat16'.
     """
 
-    SAMPLES = ('num_proposal', 'num_samples')
+    LEVELS = (
+        LevelInfo('proposal_1', 'num_proposal', has_colour=False),
+        LevelInfo('proposal_2', 'num_proposal', has_colour=False),
+        LevelInfo('final', 'num_samples'),
+    )
+    END_SWITCHES = ('opaque_background',)
 
     num_proposal: int = 64
     num_samples: int = 32
@@ -45,58 +55,73 @@ class MipNeRF360(nn.Module):
     view_width: int = 128
     position_degree: int = 12
     view_degree: int = 4
-    rgb_padding: float = 0.001
-    anneal_slope: float = 10.0
-    dilation: float = 0.5
-    dilation_bias: float = 0.0025
     spacing: str = 'disparity'
     contract: bool = True
     opaque_background: bool = True
     compute_dtype: str = 'float32'
 
     def setup(self) -> None:
-        """The proposals' network, and the one that is seen."""
-        self.proposal = Trunk(self.proposal_depth, self.proposal_width, self.position_degree, self.compute_dtype)
-        widths = (self.bottleneck, self.view_width, self.view_degree, self.rgb_padding)
-        self.field = Field360(self.depth, self.width, self.position_degree, *widths, self.compute_dtype)
+        """Make the networks."""
+        self.proposal = ProposalMLP(
+            depth=self.proposal_depth,
+            width=self.proposal_width,
+            position_degree=self.position_degree,
+            compute_dtype=self.compute_dtype,
+        )
+        self.field = MipNeRF360Field(
+            depth=self.depth,
+            width=self.width,
+            bottleneck=self.bottleneck,
+            view_width=self.view_width,
+            position_degree=self.position_degree,
+            view_degree=self.view_degree,
+            compute_dtype=self.compute_dtype,
+        )
 
-    def __call__(self, ray: Ray, key: Array | None = None, progress: Array | float = 1.0) -> list[Level]:
-        """Two proposals, without colour, and the level that is seen; `key` None renders deterministically."""
+    def __call__(
+        self,
+        ray: Ray,
+        key: Key[Array, ''] | None = None,
+        progress: Float[Array, ''] | float = 1.0,
+        photo: Photo | None = None,
+    ) -> list[Level]:
+        """Render two proposals, without colour, and the final level of one ray: see `nerf.models.protocol.Model`."""
         expect_one_ray(ray)
         first_key, second_key, key = split_key(key, 3)
-        one = jnp.array([0.0, 1.0]), jnp.ones(1)
-        first = self._propose(stepfun.sample_intervals(first_key, *one, self.num_proposal), ray)
-        second = self._propose(self._resample(second_key, first, progress, 1 / self.num_proposal, self.num_proposal), ray)
+        whole = jnp.array([0.0, 1.0]), jnp.ones(1)
+        first = self._render_proposal(sample_intervals(first_key, *whole, self.num_proposal), ray)
+        s = self._resample(second_key, first, progress, 1 / self.num_proposal, self.num_proposal)
+        second = self._render_proposal(s, ray)
         s = self._resample(key, second, progress, 1 / self.num_proposal**2, self.num_samples)
-        return [first, second, self._look(s, ray)]
+        return [first, second, self._render_level(s, ray)]
 
-    def density(self, point: Array, width: Array) -> Array:
-        """Density [] (1 / world) around a point [3], over about a cube of this `width` []."""
-        return self.field(self._bent(Gaussian(mean=point, cov=width**2 / 12 * jnp.eye(3))), jnp.zeros(3))[0]
+    def density(self, point: Float[Array, '3'], width: Float[Array, '']) -> Float[Array, '']:
+        """Compute density (1 / world) around a point: see `nerf.models.protocol.Model`."""
+        return self.field.density(self._contract(cube_to_gaussian(point, width)))
 
     def _resample(self, key: Array | None, level: Level, progress: Array | float, interval: float, num: int) -> Array:
-        """Fenceposts [num + 1] where a proposal looked promising; `interval` is the length of its intervals, on average."""
-        s, weights = stepfun.dilate(level.s, level.weights, self.dilation_bias + self.dilation * interval)
-        return stepfun.sample_intervals(key, s, stepfun.anneal(weights, progress, self.anneal_slope), num)
+        """Draw fenceposts [num + 1] from a proposal's weights; `interval` is the average length of its intervals in s."""
+        s, weights = dilate(level.s, level.weights, DILATION_BIAS + DILATION * interval)
+        return sample_intervals(key, s, anneal(weights, progress, ANNEAL_SLOPE), num)
 
-    def _propose(self, s: Array, ray: Ray) -> Level:
-        t, gaussians = self._segments(s, ray)
-        density = over_samples(lambda gaussian: self.proposal(gaussian)[0])(gaussians)
-        return Level(s=s, t=t, density=density, rgb=jnp.zeros((density.shape[0], 3)), weights=self._weights(density, t, ray))
+    def _render_proposal(self, s: Array, ray: Ray) -> Level:
+        t = s_to_t(s, ray.near, ray.far, self.spacing)
+        density = over_samples(self.proposal)(self._gaussians(t, ray))
+        return Level(s, t, density, jnp.zeros((density.shape[0], 3)), self._weights(density, t, ray))
 
-    def _look(self, s: Array, ray: Ray) -> Level:
-        t, gaussians = self._segments(s, ray)
-        density, rgb = over_samples(self.field, in_axes=(0, None))(gaussians, ray.viewdir)
-        return Level(s=s, t=t, density=density, rgb=rgb, weights=self._weights(density, t, ray))
+    def _render_level(self, s: Array, ray: Ray) -> Level:
+        t = s_to_t(s, ray.near, ray.far, self.spacing)
+        density, rgb, extras = over_samples(self.field, in_axes=(0, None))(self._gaussians(t, ray), ray.viewdir)
+        return Level(s, t, density, rgb, self._weights(density, t, ray), extras)
 
     def _weights(self, density: Array, t: Array, ray: Ray) -> Array:
         return compositing.weights(density, compositing.lengths(t, ray.direction), self.opaque_background)
 
-    def _segments(self, s: Array, ray: Ray) -> tuple[Array, Gaussian]:
-        """Fenceposts t [n+1] and the Gaussian of each interval, in the space that is encoded."""
-        t = s_to_t(s, ray.near, ray.far, self.spacing)
-        segment = functools.partial(frustum_to_gaussian, origin=ray.origin, direction=ray.direction, radius=ray.radius)
-        return t, over_samples(lambda t0, t1: self._bent(segment(t0, t1)))(t[:-1], t[1:])
+    def _gaussians(self, t: Array, ray: Ray) -> Gaussian:
+        def segment(t0: Array, t1: Array) -> Gaussian:
+            return self._contract(frustum_to_gaussian(t0, t1, ray.origin, ray.direction, ray.radius))
 
-    def _bent(self, gaussian: Gaussian) -> Gaussian:
+        return over_samples(segment)(t[:-1], t[1:])
+
+    def _contract(self, gaussian: Gaussian) -> Gaussian:
         return push_forward(contract, gaussian) if self.contract else gaussian

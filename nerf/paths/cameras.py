@@ -1,6 +1,5 @@
 """Pinhole cameras of a path, with the size, intrinsics and range of the scene's training cameras."""
 
-import jax
 import numpy as np
 
 from nerf.data.scene import Scene, stack_cameras
@@ -15,7 +14,7 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # of an im
 def training(scene: Scene) -> Camera:
     """Return the training cameras, stacked, in file order."""
     chosen = scene.indices('train')
-    return jax.tree.map(lambda field: np.asarray(field)[chosen], scene.cameras)
+    return scene.cameras.at(chosen)
 
 
 def frame_size(cameras: Camera) -> tuple[int, int]:

@@ -3,6 +3,9 @@
 Axes are OpenGL's: x right, y up, the camera looks along -z.
 """
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -36,6 +39,10 @@ class Camera:
     far: Array
     lens: Lens | None = None
     ndc: Array | None = None
+
+    def at(self, index: Any) -> 'Camera':
+        """Return the camera of this number from stacked cameras, or, for several numbers or a mask, these, stacked."""
+        return jax.tree.map(lambda field: field[index], self)
 
 
 def intrinsics(focal_x: float, focal_y: float, centre_x: float, centre_y: float) -> Array:

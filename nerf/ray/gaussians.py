@@ -60,6 +60,16 @@ def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, 
     return along_ray(0.5 * (t0 + t1), (t1 - t0) ** 2 / 12, radius**2 / 4, origin, direction)
 
 
+def cube_to_gaussian(point: Array, width: Array) -> Gaussian:
+    """Return the Gaussian with the moments of a cube around a point, covariance width^2 / 12 I.
+
+    Raises:
+        ValueError: if given several points.
+    """
+    expect('one point', point, 3, lift='over_samples')
+    return Gaussian(mean=point, cov=width**2 / 12 * jnp.eye(3))
+
+
 def push_forward(function: Callable[[Array], Array], gaussian: Gaussian) -> Gaussian:
     """A Gaussian after a function f of its points, linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, equation 8)."""
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')

@@ -1,4 +1,7 @@
-"""What a ray is, what is found along it and what arrives: every field with its shape and unit."""
+"""The structs of one ray, from its pixel to its colour: every field with its shape and unit."""
+
+import typing
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +10,7 @@ from flax import struct
 Array = jax.Array
 
 
+@typing.no_type_check
 @struct.dataclass
 class Ray:
     """One ray (or cone) of a pixel: r(t) = o + t d.
@@ -14,7 +18,7 @@ class Ray:
     Attributes:
         origin: o, [3], world.
         direction: d, [3], world per t, NOT normalised (a pinhole ray reaches depth 1 at t = 1).
-        viewdir: [3], unit, the world direction in which the camera looks, kept through NDC.
+        viewdir: [3], unit, direction / its length, in the world, kept through NDC.
         radius: r, [], world per t, of the cone at t = 1: pixel width x 2 / sqrt(12).
         near: t_n, [], t.
         far: t_f, [], t.
@@ -28,6 +32,7 @@ class Ray:
     far: Array
 
 
+@typing.no_type_check
 @struct.dataclass
 class Gaussian:
     """One segment of a cone, as the normal distribution with the same first two moments.
@@ -41,16 +46,19 @@ class Gaussian:
     cov: Array
 
 
+@typing.no_type_check
 @struct.dataclass
 class Level:
-    """One pass along the ray: n intervals (or n points, in NeRF) and what was found there.
+    """One pass along the ray (coarse, fine, proposal): n intervals, with density, colour and weight of each.
 
     Attributes:
-        s: [n+1] fenceposts ([n] points in NeRF), in [0, 1].
+        s: fenceposts of the intervals, [n+1], in [0, 1].
         t: the same, as t in [near, far].
         density: sigma, [n], 1 / world.
-        rgb: c, [n, 3], sRGB.
+        rgb: c, [n, 3], sRGB; zeros in a level without colour.
         weights: w, [n], probability that the ray stops in i.
+        extras: other quantities of each interval by name, [n] or [n, k]: composited by the weights into `Rendering.extras`.
+        sample_at: the share of its interval at which each sample lies: 0.5, the middle, or 0, the start (NeRF's points).
     """
 
     s: Array
@@ -58,31 +66,37 @@ class Level:
     density: Array
     rgb: Array
     weights: Array
+    extras: dict[str, Array] = struct.field(default_factory=dict)
+    sample_at: float = struct.field(pytree_node=False, default=0.5)
 
 
+@typing.no_type_check
 @struct.dataclass
 class Rendering:
-    """What arrives along one ray.
+    """The composited values of one level of one ray.
 
     Attributes:
         rgb: C, [3], sRGB, over the background.
         acc: [], probability that the ray stops anywhere: sum_i w_i.
         distance: [], world, mean distance along the ray, given it stops; `far` for an empty ray.
-        distance_median: [], world, where half of the light has stopped; `far` for an emptier ray.
+        distance_median: [], world, the distance by which half of the light has stopped; `far` for a ray with acc < 1/2.
+        extras: sum_i w_i x_i of each of the level's extras by name, [] or [k].
     """
 
     rgb: Array
     acc: Array
     distance: Array
     distance_median: Array
+    extras: dict[str, Array] = struct.field(default_factory=dict)
 
 
+@typing.no_type_check
 @struct.dataclass
 class Pixel:
-    """One observed pixel.
+    """One pixel of a photograph.
 
     Attributes:
-        camera: [], int32, which camera saw it.
+        camera: [], int32, index of its camera, which is also that of its photo.
         xy: [2], px, column and row; the centre of an image's first pixel is (0.5, 0.5).
         rgba: [4], uint8, premultiplied sRGB colour and alpha.
         weight: [], how much this pixel counts in the loss (1, or its area).
@@ -92,6 +106,26 @@ class Pixel:
     xy: Array
     rgba: Array
     weight: Array
+
+
+@typing.no_type_check
+@struct.dataclass
+class RenderedPixel:
+    """One training pixel after rendering: the argument of every loss.
+
+    Attributes:
+        ray: of the pixel.
+        levels: of the model, from coarse to fine.
+        renderings: of these levels, composited over the pixel's background.
+        target: colour of the photograph over the same background, [3], sRGB.
+        progress: share of training done, [].
+    """
+
+    ray: Ray
+    levels: Sequence[Level]
+    renderings: Sequence[Rendering]
+    target: Array
+    progress: Array | float
 
 
 def expect(what: str, value: Array, *shape: int | None, lift: str = 'over_rays') -> None:

@@ -1,7 +1,5 @@
 """Numbers as colours: pictures of depth, opacity and error that a person can read."""
 
-from collections.abc import Callable
-
 import matplotlib
 import numpy as np
 
@@ -56,6 +54,15 @@ def acc_picture(acc: np.ndarray) -> np.ndarray:
     return to_uint8(acc)
 
 
+def value_picture(values: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
+    """Colour numbers [h, w] over `limits` (their 1st to 99th percentile), or vectors [h, w, 3] as RGB; uint8 [h, w, 3]."""
+    if values.ndim == 3 and values.shape[-1] == 3:
+        return to_uint8(values)
+    scalar = values if values.ndim == 2 else np.linalg.norm(values, axis=-1)
+    low, high = limits or np.percentile(scalar, [1, 99])
+    return colour_map((scalar - low) / max(high - low, 1e-9), 'viridis')
+
+
 def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Absolute difference of two uint8 pictures, mean over channels, a quarter of the range already bright; uint8 [h, w, 3]."""
     difference = np.abs(prediction.astype(np.float64) - truth.astype(np.float64)).mean(-1) / 255
@@ -69,16 +76,3 @@ def pictures(rendered: Picture) -> dict[str, np.ndarray]:
         'depth': depth_picture(rendered['depth'], rendered['acc']),
         'acc': acc_picture(rendered['acc']),
     }
-
-
-# Kinds of pictures that a video may show, each of (rendered, camera, range of distances), and the field of those with a range.
-SHOWN: dict[str, Callable[[Picture, Camera, tuple[float, float] | None], np.ndarray]] = {
-    'rgb': lambda frame, camera, limits: to_uint8(frame['rgb']),
-    'depth': lambda frame, camera, limits: depth_picture(frame['depth'], frame['acc'], limits),
-    'mean': lambda frame, camera, limits: depth_picture(frame['distance'], frame['acc'], limits),
-    'median': lambda frame, camera, limits: depth_picture(frame['distance_median'], frame['acc'], limits),
-    'acc': lambda frame, camera, limits: np.repeat(acc_picture(frame['acc'])[..., None], 3, axis=-1),
-    'normals': lambda frame, camera, limits: normal_picture(frame['normal'], frame['acc']),
-    'normals_camera': lambda frame, camera, limits: normal_picture(world_to_camera_axes(frame['normal'], camera), frame['acc']),
-}
-RANGED = {'depth': 'depth', 'mean': 'distance', 'median': 'distance_median'}

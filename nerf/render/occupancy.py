@@ -1,32 +1,32 @@
-"""Where a trained model has nothing: its density looked at once, all over the scene, for rendering to skip what is empty."""
+"""The occupancy grid of a trained model: its density sampled once all over the scene, so that rendering skips empty space."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from nerf import lifting
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.occupancy import Occupancy
-from nerf.ray.structs import Array
-from nerf.render.image import default_chunk, in_blocks
+from nerf.render.image import default_chunk
 
 # Cells per axis: of the grid that finds where the scene is, and of the one that is kept.
 COARSE, FINE = 64, 128
 # A cell is empty where a ray that crosses it is stopped with less than this probability.
 MIN_ALPHA = 0.01
-# Cells looked at together, on each device.
+# Cells of one block on each device.
 BLOCK = 65536
 
 
 def view_bounds(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """The box that holds all that cameras (stacked) see between near and far, lower and upper corner [3].
+    """Compute the box that holds the views of cameras (stacked) between near and far, lower and upper corner [3].
 
-    In the space of the rays: the world, or NDC. By rays on a grid of 5 x 5 over each image, its corners and edges included.
+    In the space of the rays: the world, or NDC. From rays on a grid of 5 x 5 over each image, its corners and edges included.
     """
     shares = np.array(list(itertools.product(np.linspace(0, 1, 5), repeat=2)), np.float32)
 
@@ -40,24 +40,26 @@ def view_bounds(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cell_centres(lower: np.ndarray, upper: np.ndarray, n: int) -> np.ndarray:
-    """Centres of the n x n x n cells of a box, [n^3, 3], world; x changes slowest, as in `Occupancy.cells`."""
+    """Return the centres of the n x n x n cells of a box, [n^3, 3], world; x changes slowest, as in `Occupancy.cells`."""
     axes = [low + (np.arange(n) + 0.5) * (high - low) / n for low, high in zip(lower, upper, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1).reshape(-1, 3).astype(np.float32)
 
 
-def cell_opacity(model: nn.Module, params: Any, centre: Array, widths: Array) -> Array:
-    """How likely ONE cell of these widths [3] stops a ray that crosses it, []: the most of its eight octants."""
+def cell_opacity(
+    model: nn.Module, variables: Mapping[str, Any], centre: Float[Array, '3'], widths: Float[Array, '3']
+) -> Float[Array, '']:
+    """Compute how likely ONE cell of these widths stops a ray that crosses it: the most of its eight octants."""
     edge = jnp.max(widths)
 
     def density(octant: Array) -> Array:
-        return model.apply({'params': params}, centre + octant * widths, edge / 2, method='density')
+        return model.apply(variables, centre + octant * widths, edge / 2, method='density')
 
     density = lifting.over_samples(density)(jnp.array(list(itertools.product((-0.25, 0.25), repeat=3))))
     return 1 - jnp.exp(-jnp.max(density) * edge)
 
 
 def dilate(cells: np.ndarray) -> np.ndarray:
-    """Also every neighbour of an occupied cell, corners included, bool [n, n, n] -> [n, n, n]."""
+    """Mark every neighbour of an occupied cell too, corners included, bool [n, n, n] -> [n, n, n]."""
     for axis in range(3):
         padded = np.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)])
         n = cells.shape[axis]
@@ -65,27 +67,20 @@ def dilate(cells: np.ndarray) -> np.ndarray:
     return cells
 
 
-def build_occupancy(model: nn.Module, params: Any, cameras: Camera, between: Callable[[], None] = lambda: None) -> Occupancy:
-    """Where the model (parameters replicated) has density, within what these cameras (stacked) see.
+def build_occupancy(model: nn.Module, variables: Any, cameras: Camera, between: Callable[[], None] = lambda: None) -> Occupancy:
+    """Find where the model (variables replicated) has density, within the views of these cameras (stacked).
 
-    A coarse grid over all that they see finds the box around the scene; a fine one over this box is looked at only where the
-    coarse one found something. Either is widened by one cell on all sides. `between` is called now and then.
+    A coarse grid over all the views finds the box around the scene; a fine one over this box is evaluated only where the
+    coarse one is occupied. Either is widened by one cell on all sides. `between` is called after each block of cells.
     """
-    alpha = lifting.over_devices(
-        lambda params, centres, widths: jax.lax.all_gather(
-            lifting.in_chunks(lambda centre: cell_opacity(model, params, centre, widths), default_chunk())(centres),
-            lifting.DEVICES,
-        ),
-        in_axes=(0, 0, None),
+    opacity = lifting.Blocks(
+        lambda variables, widths, centre: cell_opacity(model, variables, centre, widths), default_chunk(), BLOCK
     )
 
     def occupied(points: np.ndarray, widths: np.ndarray) -> np.ndarray:
-        found = []
-        size = default_chunk() * jax.device_count() * max(1, BLOCK // default_chunk())
-        for block in in_blocks(lambda points: alpha(params, points, widths), size, points):
-            found.append(block > MIN_ALPHA)
-            between()
-        return np.concatenate(found) if found else np.zeros(0, bool)
+        if not len(points):
+            return np.zeros(0, bool)
+        return opacity(variables, widths, points, size=opacity.size(), between=between) > MIN_ALPHA
 
     lower, upper = view_bounds(cameras)
     widths = ((upper - lower) / COARSE).astype(np.float32)

@@ -12,6 +12,7 @@ from nerf import lifting
 from nerf.data.scene import Scene
 from nerf.errors import UserError, unknown
 from nerf.host import processes
+from nerf.render import outputs
 from nerf.render.image import Renderer
 from nerf.tasks.geometry import measure_geometry
 from nerf.tasks.job import Job, TaskOptions, load_or_build_occupancy
@@ -52,14 +53,22 @@ def run_tasks(
         if name not in TASKS:
             raise unknown('task', name, TASKS)
     config, folder = trained.config, Path(model_dir) / 'render'
-    params = lifting.replicate(trained.params)
+    variables = lifting.replicate(trained.variables)
     skip_empty = should_skip_empty(config, options)
-    occupancy = load_or_build_occupancy(trained, params, folder, interruption) if skip_empty else None
+    occupancy = load_or_build_occupancy(trained, variables, folder, interruption) if skip_empty else None
+    quantities = outputs.quantities(each for shown in options.show for each in shown.split('+'))
     renderer, normal_renderer = (
-        Renderer(trained.model, config.data.background, options.chunk or config.render_chunk, occupancy, with_normal)
+        Renderer(
+            trained.model,
+            config.data.background,
+            options.chunk or config.render_chunk,
+            occupancy,
+            with_normal,
+            quantities=quantities,
+        )
         for with_normal in (False, True)
     )
-    job = Job(trained, params, renderer, normal_renderer, occupancy, scene, folder, skip_empty, interruption, options)
+    job = Job(trained, variables, renderer, normal_renderer, occupancy, scene, folder, skip_empty, interruption, options)
     for name in names:
         TASKS[name](job)
     done, of_all = (
@@ -76,8 +85,7 @@ def should_skip_empty(config: Any, options: TaskOptions) -> bool:
         UserError: asked for in an unbounded scene, where every ray meets something.
     """
     if config.scene_type != 'unbounded':
-        # Folders of runs from before it was an entry have none.
-        return config.get('skip_empty', True) if options.skip_empty is None else options.skip_empty
+        return config.skip_empty if options.skip_empty is None else options.skip_empty
     if options.skip_empty:
         raise UserError('--skip_empty: in a scene of type unbounded every ray meets something; leave it out')
     return False

@@ -41,7 +41,7 @@ class TaskOptions:
         skip_empty: whether rays skip what is empty.
         path: name of the video's camera path; None: what suits the scene's type.
         path_options: of it.
-        show: the videos to make, each one or more of `nerf.render.colours.SHOWN` joined by '+', side by side.
+        show: the videos to make, each of `nerf.render.outputs.OUTPUTS` or the model's extras, or several joined by '+'.
         endings: of the videos' files, mp4 or gif.
         fps: frames per second.
         preview: only draw the path among the training cameras.
@@ -71,7 +71,7 @@ class Job:
 
     Attributes:
         trained: model, parameters, config and cameras.
-        params: of it, replicated.
+        variables: of the model, replicated.
         renderer: compiled once for all tasks, when it is first used.
         normal_renderer: the same, with normals.
         occupancy: where the scene is empty; None if nothing is skipped.
@@ -83,7 +83,7 @@ class Job:
     """
 
     trained: Trained
-    params: Any
+    variables: Any
     renderer: Renderer
     normal_renderer: Renderer
     occupancy: Occupancy | None
@@ -101,21 +101,22 @@ class Job:
     def render(self, camera: Camera, with_normals: bool = False) -> Picture:
         """One view; raises `processes.Interrupted` soon after the user asked to stop."""
         renderer = self.normal_renderer if with_normals else self.renderer
-        return renderer.image(self.params, camera, self.interruption.check)
+        return renderer.image(self.variables, camera, self.interruption.check)
 
 
-def load_or_build_occupancy(trained: Trained, params: Any, folder: Path, interruption: processes.Interruption) -> Occupancy:
-    """Where this checkpoint (its parameters replicated as `params`) has something: from `folder`, else baked and kept there."""
-    cameras = jax.tree.map(lambda field: field[trained.scene.indices('train')], trained.scene.cameras)
-    path, built_from = folder / f'occupancy_{trained.step}.npz', digest(trained.params, cameras)
+def load_or_build_occupancy(trained: Trained, variables: Any, folder: Path, interruption: processes.Interruption) -> Occupancy:
+    """Load the occupancy grid of this checkpoint (variables replicated) from `folder`, else build it and keep it there."""
+    cameras = trained.scene.cameras.at(trained.scene.indices('train'))
+    path, built_from = folder / f'occupancy_{trained.step}.npz', digest(trained.variables, cameras)
     occupancy = read_occupancy(path, built_from)
-    # All processes bake, or none: they do it together.
+    # All processes build it, or none: they do it together.
     if not processes.any_of(occupancy is None):
         return occupancy
     began = time.monotonic()
-    occupancy = build_occupancy(trained.model, params, cameras, interruption.check)
+    occupancy = build_occupancy(trained.model, variables, cameras, interruption.check)
     share = 100 * np.mean(occupancy.cells > 0)
-    _log.info('baked what is empty in %.1f s: %.1f %% of the box around the scene is not', time.monotonic() - began, share)
+    seconds = time.monotonic() - began
+    _log.info('occupancy grid built in %.1f s: %.1f %% of the box around the scene is occupied', seconds, share)
     if processes.is_first():
         content = io.BytesIO()
         np.savez_compressed(content, built_from=built_from, **vars(occupancy))

@@ -20,7 +20,7 @@ def export_mesh(job: Job) -> None:
     for path in paths:
         check_mesh_path(path)
     _log.info('mesh: looking at the density of the scene')
-    mesh = extract_mesh(job.trained, job.params, job.options.mesh, job.interruption.check, job.occupancy)
+    mesh = extract_mesh(job.trained, job.variables, job.options.mesh, job.interruption.check, job.occupancy)
     _log.info('mesh of %d triangles, %d vertices', len(mesh.faces), len(mesh.vertices))
     if processes.is_first():
         job.folder.mkdir(parents=True, exist_ok=True)

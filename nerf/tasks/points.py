@@ -2,8 +2,6 @@
 
 import logging
 
-import jax
-
 from nerf.export.files import write_depth, write_points
 from nerf.export.points import surface_points
 from nerf.host import processes
@@ -30,7 +28,7 @@ def export_points(job: Job) -> None:
     progress = Progress('views', len(names), is_quiet=not processes.is_first())
     views = []
     for i, name in enumerate(names):
-        camera = jax.tree.map(lambda field, i=i: field[i], cameras)
+        camera = cameras.at(i)
         picture = job.render(camera)
         views.append((camera, picture))
         if job.options.write_depth and processes.is_first():
@@ -51,4 +49,4 @@ def chosen_views(job: Job) -> tuple[Camera, list[str]]:
         cameras = make_path(asked.path, job.scene, job.trained.config.scene_type, asked.path_options)
         return cameras, [f'{i:04d}' for i in range(len(cameras.width))]
     train = job.scene.indices('train')
-    return jax.tree.map(lambda field: field[train], job.scene.cameras), [job.scene.stem(int(i)) for i in train]
+    return job.scene.cameras.at(train), [job.scene.stem(int(i)) for i in train]

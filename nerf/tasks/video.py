@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
+from flax import linen as nn
 
 from nerf.errors import UserError, unknown
 from nerf.host import processes
@@ -15,7 +15,7 @@ from nerf.paths import PathOptions, make_path
 from nerf.paths.files import read_path_file
 from nerf.paths.preview import preview
 from nerf.ray.cameras import Camera
-from nerf.render import colours
+from nerf.render import colours, outputs
 from nerf.render.image import Picture, to_uint8
 from nerf.render.video import ENDINGS, write_video
 from nerf.tasks.job import Job, digest, resumable_folder, write_png
@@ -30,20 +30,21 @@ def render_video(job: Job) -> None:
         UserError: an unknown path, kind of picture or ending.
     """
     options, config = job.options, job.trained.config
-    check_shown(options.show, options.endings)
+    check_shown(options.show, options.endings, job.trained.model)
     cameras = make_path(options.path, job.scene, config.scene_type, path_options(job))
     if options.preview:
         draw_path(job, cameras)
         return
     file = options.path_options.file
     fps = options.fps or (file and read_path_file(file).fps) or config.video.fps
-    with_normals = any(is_normal(name) for shown in options.show for name in shown.split('+'))
+    with_normals = any(outputs.needs_normal(name) for shown in options.show for name in shown.split('+'))
     settings = {
         'step': job.trained.step,
         'background': job.background,
         'path': digest(cameras),
         'skip_empty': job.skip_empty,
         'normals': with_normals,
+        'quantities': sorted(outputs.quantities(name for shown in options.show for name in shown.split('+'))),
     }
     folder = resumable_folder(job.folder / 'video', settings)
     files = render_frames(job, cameras, folder / 'frames', with_normals)
@@ -63,16 +64,17 @@ def path_options(job: Job) -> PathOptions:
     return asked
 
 
-def check_shown(show: Sequence[str], endings: Sequence[str]) -> None:
+def check_shown(show: Sequence[str], endings: Sequence[str], model: nn.Module) -> None:
     """Refuse videos that cannot be.
 
     Raises:
         UserError: an unknown kind of picture or ending, with the known ones.
     """
+    known = [*outputs.OUTPUTS, *outputs.extras_of(model)]
     for shown in show:
         for name in shown.split('+'):
-            if name not in colours.SHOWN:
-                raise unknown('--show', name, colours.SHOWN)
+            if name not in known:
+                raise unknown('--show', name, known)
     for ending in endings:
         if ending not in ENDINGS:
             raise unknown('--video', ending, ENDINGS)
@@ -99,7 +101,7 @@ def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -
     processes.wait_for_all('frames left')
     progress = Progress('video frames', len(files), len(files) - len(left), is_quiet=not processes.is_first())
     for i in left:
-        frame = job.render(jax.tree.map(lambda field, i=i: field[i], cameras), with_normals)
+        frame = job.render(cameras.at(i), with_normals)
         if processes.is_first():
             write_frame(files[i], frame)
         progress.advance()
@@ -109,8 +111,8 @@ def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -
 
 def write_frame(path: Path, frame: Picture) -> None:
     """Keep what the videos need of one frame."""
-    kept = {name: to_uint8(frame[name]) for name in ('rgb', 'acc')}
-    kept |= {name: frame[name].astype(np.float32) for name in ('depth', 'distance', 'distance_median')}
+    kept = {name: values.astype(np.float32) for name, values in frame.items()}
+    kept |= {name: to_uint8(frame[name]) for name in ('rgb', 'acc')}
     if 'normal' in frame:
         kept['normal'] = frame['normal'].astype(np.float16)
     with path.with_suffix('.partial').open('wb') as file:
@@ -125,18 +127,13 @@ def read_frame(path: Path) -> Picture:
     return {**frame, 'rgb': frame['rgb'] / np.float32(255), 'acc': frame['acc'] / np.float32(255)}
 
 
-def is_normal(name: str) -> bool:
-    """Whether a kind of picture needs normals, which cost a gradient at every sample."""
-    return name.startswith('normal')
-
-
 def frames_as(shown: str, files: Sequence[Path], cameras: Camera) -> Iterator[np.ndarray]:
     """The pictures of one video, uint8 [h, w, 3]; ranges of distances are those of the whole video, so that none flickers."""
     names = shown.split('+')
-    limits = {name: video_range(files, colours.RANGED[name]) for name in names if name in colours.RANGED}
+    limits = {name: video_range(files, outputs.output_of(name).field) for name in names if outputs.output_of(name).is_ranged}
     for i, file in enumerate(files):
-        frame, camera = read_frame(file), jax.tree.map(lambda field, i=i: field[i], cameras)
-        yield np.concatenate([colours.SHOWN[name](frame, camera, limits.get(name)) for name in names], axis=1)
+        frame, camera = read_frame(file), cameras.at(i)
+        yield np.concatenate([outputs.show(name, frame, camera, limits.get(name)) for name in names], axis=1)
 
 
 def video_range(files: Sequence[Path], field: str) -> tuple[float, float]:

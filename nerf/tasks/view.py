@@ -26,7 +26,7 @@ def view(job: Job) -> None:
     subject = subject_of(cameras, config.scene_type)
     pictures = Pictures(trained.model, job.background, cameras, subject, chunk, job.occupancy)
     stage, sessions = make_stage(trained.model, job.scene, config, str(job.folder.parent)), Sessions()
-    pictures.prepare(job.params)
+    pictures.prepare(job.variables)
     with serving(stage, sessions, options.viewer):
         _log.info('viewer: Ctrl-C ends it')
-        serve(sessions, pictures, job.params, job.interruption)
+        serve(sessions, pictures, job.variables, job.interruption)

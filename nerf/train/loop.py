@@ -27,7 +27,7 @@ from nerf.host.console import Progress
 from nerf.models import make_model
 from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
-from nerf.render import colours, evaluation
+from nerf.render import colours, evaluation, outputs
 from nerf.render.image import Renderer
 from nerf.train.checkpoints import Checkpoints
 from nerf.train.optimizer import learning_rate, make_optimizer
@@ -122,18 +122,18 @@ class DivergenceMonitor:
 
 
 def write_validation(
-    writer: metric_writers.MetricWriter, renderer: Renderer, scene: Scene, background: str, step: int, params: Any
+    writer: metric_writers.MetricWriter, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any
 ) -> None:
-    """Render one held-out view, log its PSNR, and write colour, depth, acc and error to TensorBoard."""
+    """Render one held-out view, log its PSNR, and write its maps, extras included, and its error to TensorBoard."""
     held_out = np.concatenate([scene.indices('val'), scene.indices('test'), scene.indices('train')])
     index = int(held_out[0])
-    rendered = renderer.image(params, scene.camera(index))
+    rendered = renderer.image(variables, scene.camera(index))
     truth = evaluation.over_background(scene.image(index), background)
-    files = colours.pictures(rendered)
-    psnr = evaluation.psnr(files['rgb'], truth)
+    pictures = {name: outputs.show(name, rendered, scene.camera(index)) for name in outputs.shown_by_default(rendered)}
+    psnr = evaluation.psnr(pictures['rgb'], truth)
     _log.info('step %d: validation view %s at %.2f dB', step, scene.names[index], psnr)
-    error = colours.error_picture(files['rgb'], truth)
-    images = {**files, 'acc': files['acc'][..., None], 'error': error, 'truth': truth}
+    error = colours.error_picture(pictures['rgb'], truth)
+    images = {**pictures, 'error': error, 'truth': truth}
     writer.write_scalars(step, {'validation/psnr': psnr})
     writer.write_images(step, {f'validation/{name}': image[None] for name, image in images.items()})
 
@@ -154,9 +154,9 @@ def train(
         is_profiled: trace a few steps for TensorBoard's profiler.
     """
     model = make_model(config.model_name, config.model)
-    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    optimizer = make_optimizer(config)
     checkpoints = Checkpoints(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
-    start = functools.partial(init_state, model, optimizer, scene.camera(0), config.seed)
+    start = functools.partial(init_state, model, optimizer, scene.cameras, config.seed, tuple(config.photos))
     state = checkpoints.restore(jax.eval_shape(start)) or start()
     if int(state.step) >= config.num_steps:
         _log.info('training is complete at step %d', int(state.step))
@@ -166,9 +166,7 @@ def train(
         _log.info('going on from the checkpoint of step %d', int(state.step))
     else:
         describe(writer, config, state.params)
-    step_function = make_train_step(
-        model, optimizer, config.losses, config.data.background, config.num_steps, config.seed, config.remat_rays
-    )
+    step_function = make_train_step(model, optimizer, config)
     renderer = Renderer(model, config.data.background, config.render_chunk)
     watch = DivergenceMonitor(constant_colour_mse(scene, config.data.background))
     stopwatch = TrainingTime(model_dir, int(state.step))
@@ -181,7 +179,7 @@ def train(
 
     def validate(step: int, state: TrainState) -> None:
         if step % config.eval_every == 0 and step < config.num_steps:
-            write_validation(writer, renderer, scene, config.data.background, step, state.params)
+            write_validation(writer, renderer, scene, config.data.background, step, state.variables)
 
     actions: list[Hook] = [save, validate, *hooks]
     if processes.is_first():

@@ -10,7 +10,7 @@ from nerf.ray.structs import Array
 
 
 def learning_rate(options: Mapping[str, Any], num_steps: int) -> optax.Schedule:
-    """Log-linear (that is, exponential) decay, after a sine-shaped warm-up.
+    """Return a schedule of log-linear (that is, exponential) decay after a sine-shaped warm-up.
 
     lr(n) = lr_0 (lr_1 / lr_0)^(n / N), times m + (1 - m) sin(pi/2 min(n / W, 1)) with warm-up steps W and start m;
     N is `decay_steps` where set, else the steps of the run. The recipe of mip-NeRF; NeRF's has no warm-up.
@@ -29,17 +29,33 @@ def learning_rate(options: Mapping[str, Any], num_steps: int) -> optax.Schedule:
     return schedule
 
 
-def make_optimizer(options: Mapping[str, Any], num_steps: int) -> optax.GradientTransformation:
-    """Adam with the schedule of `learning_rate`, behind `clip_networks` where `clip_norm` is set."""
-    adam = optax.adam(learning_rate(options, num_steps), eps=options['adam_eps'])
-    return optax.chain(clip_networks(options['clip_norm']), adam) if options['clip_norm'] else adam
+def make_optimizer(config: Any) -> optax.GradientTransformation:
+    """Make Adam for each group of what is trained (`TrainState.trainable`), each with the schedule of `learning_rate`.
+
+    The model's group takes `config.optimizer`, behind `clip_networks` where `clip_norm` is set; the group of a photo table
+    takes `config.photos[name]` for what that sets, and `config.optimizer` for the rest.
+    """
+
+    def adam(options: Mapping[str, Any]) -> optax.GradientTransformation:
+        return optax.adam(learning_rate(options, config.num_steps), eps=options['adam_eps'])
+
+    model = adam(config.optimizer)
+    if config.optimizer['clip_norm']:
+        model = optax.chain(clip_networks(config.optimizer['clip_norm']), model)
+    photos = {name: adam({**config.optimizer, **options}) for name, options in config.photos.items()}
+    groups = {'model': model, **photos}
+    return optax.partition(groups, {name: name for name in groups})
 
 
 def clip_networks(norm: float) -> optax.GradientTransformation:
-    """The gradient of each network (top-level entry of the parameters) shortened to at most `norm`, apart from the others."""
+    """Shorten the gradient of each network of the model to at most `norm`, apart from the others.
+
+    A network is a top-level entry of the parameters, and these are the group `model` of what is trained.
+    """
     clip = optax.clip_by_global_norm(norm)
 
     def update(gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return {name: clip.update(part, state, params)[0] for name, part in gradient.items()}, state
+        networks = {name: clip.update(part, state)[0] for name, part in gradient['model'].items()}
+        return {**gradient, 'model': networks}, state
 
     return optax.GradientTransformation(clip.init, update)

@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import io
 import json
@@ -50,14 +51,32 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained scene: `model.apply({'params': params}, ray)` for one ray."""
+    """A trained scene: `model.apply(variables, ray)` for one ray.
+
+    Attributes:
+        model: for one ray, see `nerf.models.protocol.Model`.
+        params: of the model.
+        state: what the model keeps without training it.
+        photos: the tables of numbers of each photo by name, see `nerf.ray.photos`.
+        config: resolved.
+        scene: names, splits and cameras of all images.
+        step: steps done.
+        run: the description of the run.
+    """
 
     model: nn.Module
     params: Any
+    state: Any
+    photos: dict[str, Any]
     config: ml_collections.FrozenConfigDict
     scene: Scene
     step: int
     run: Run
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The model's Linen collections."""
+        return {'params': self.params, 'state': self.state}
 
 
 def prepare(model_dir: str) -> Path:
@@ -129,9 +148,11 @@ def load(model_dir: str, step: int | None = None) -> Trained:
     """
     run = load_run(model_dir)
     model = make_model(run.config.model_name, run.config.model)
-    optimizer = make_optimizer(run.config.optimizer, run.config.num_steps)
-    shapes = jax.eval_shape(lambda: init_state(model, optimizer, run.scene.camera(0), run.config.seed))
+    start = functools.partial(
+        init_state, model, make_optimizer(run.config), run.scene.cameras, run.config.seed, tuple(run.config.photos)
+    )
+    shapes = jax.eval_shape(start)
     state = Checkpoints(os.path.join(model_dir, 'checkpoints')).restore(shapes, step)
     if state is None:
         raise UserError(f'{model_dir}: holds no checkpoint yet: train first')
-    return Trained(model, state.params, run.config, run.scene, int(state.step), run)
+    return Trained(model, state.params, state.state, state.photos, run.config, run.scene, int(state.step), run)

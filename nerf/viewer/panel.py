@@ -48,11 +48,11 @@ class Panel:
         self._status.content = text
 
     def _add_controls(self) -> None:
-        gui, passes = self._client.gui, self._stage.passes
+        gui, levels = self._client.gui, self._stage.levels
         self._status = gui.add_markdown('waiting for a picture ...')
         self._shown = gui.add_dropdown('Show', tuple(LABELS), initial_value='colour')
-        names = tuple(each.name for each in passes)
-        self._level = gui.add_dropdown('Pass', names, initial_value=names[-1], visible=len(names) > 1)
+        names = tuple(each.name for each in levels)
+        self._level = gui.add_dropdown('Level', names, initial_value=names[-1], visible=len(names) > 1)
         default = {size: name for name, size in LIMITS.items()}[Settings().most]
         self._limit = gui.add_dropdown('Resolution', tuple(LIMITS), initial_value=default)
         fov = round(math.degrees(self._stage.beginning.view.fov))
@@ -76,13 +76,13 @@ class Panel:
 
     def _settle(self) -> None:
         """Take over what the controls say; a pass without colours cannot be shown in colour."""
-        chosen = [each.name for each in self._stage.passes].index(self._level.value)
-        has_colour = self._stage.passes[chosen].has_colour
+        chosen = [each.name for each in self._stage.levels].index(self._level.value)
+        has_colour = self._stage.levels[chosen].has_colour
         possible = tuple(name for name in LABELS if has_colour or LABELS[name] != 'rgb')
         if tuple(self._shown.options) != possible:
             # What is no longer possible becomes the first that is, which calls this again.
             self._shown.options = possible
-        level = chosen - len(self._stage.passes)
+        level = chosen - len(self._stage.levels)
         settings = Settings(LABELS[self._shown.value], level, LIMITS[self._limit.value])
         if settings != self._session.settings:
             self._sessions.change(self._session, settings=settings)

@@ -1,23 +1,19 @@
-"""Pictures of a scene fast enough to look around in it: how large they may be, and which of the model's passes they show."""
+"""Pictures of a scene fast enough to look around in it: how large they may be, and which of the model's levels they show."""
 
 import dataclasses
 import functools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.extend.core import Var
 
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
-from nerf.ray.structs import Ray
-from nerf.render.colours import SHOWN
+from nerf.render import outputs
 from nerf.render.image import Picture, Renderer, default_chunk
 from nerf.viewer.views import Subject, View, camera_of, shape_of
 
@@ -28,15 +24,15 @@ SIZES = tuple(1024 * 2**i for i in range(11))
 ANSWER = 0.2  # s that a move of the camera may take to be seen; it may have to wait for a block, or for another answer
 FINER = 4  # each picture has this many times the pixels of the one before
 # What a picture shows, as the page calls it.
-LABELS = {'colour' if name == 'rgb' else name.replace('_', ' '): name for name in SHOWN}
+LABELS = {'colour' if name == 'rgb' else name.replace('_', ' '): name for name in outputs.OUTPUTS}
 
 
 class Settings(NamedTuple):
     """What a browser wants to see.
 
     Attributes:
-        shown: one of `nerf.render.colours.SHOWN`.
-        level: of the model's passes, the last one being what was learned to be seen.
+        shown: one of `nerf.render.outputs.OUTPUTS`.
+        level: number of the model's level that is shown; the last is the final one.
         most: pixels that the finest picture may have.
     """
 
@@ -106,30 +102,30 @@ class Pictures:
         """Whether what these settings need is compiled."""
         return self._key(settings) in self._kinds
 
-    def prepare(self, params: Any, settings: Settings = Settings()) -> None:  # noqa: B008, immutable
+    def prepare(self, variables: Any, settings: Settings = Settings()) -> None:  # noqa: B008, immutable
         """Compile what these settings need, by rendering a training view."""
         level, with_normal = key = self._key(settings)
         kind = Kind(self._make(with_normal=with_normal, level=level))
-        first = jax.tree.map(lambda field: field[0], self.cameras)
+        first = self.cameras.at(0)
         width, height = int(first.width), int(first.height)
         focal = float(first.camera_to_pixel[1, 1])
         view = View(np.asarray(first.camera_to_world, np.float64), 2 * np.arctan(0.5 * height / focal), width / height)
         what = f'pictures{"" if level == -1 else " of an earlier pass"}{" with normals" if with_normal else ""}'
         _log.info('viewer: compiling %s ...', what)
         began = time.monotonic()
-        self._render(kind, params, view, SIZES[0])
+        self._render(kind, variables, view, SIZES[0])
         _log.info('viewer: compiled in %.1f s', time.monotonic() - began)
-        self._timed(kind, params, view, SIZES[0])
+        self._timed(kind, variables, view, SIZES[0])
         self._kinds[key] = kind
 
     def render(
-        self, params: Any, view: View, settings: Settings, size: int, between: Callable[[], None] = lambda: None
+        self, variables: Any, view: View, settings: Settings, size: int, between: Callable[[], None] = lambda: None
     ) -> Picture:
         """All there is to see of a view in about `size` pixels, at the pass of the settings; `prepare` comes first.
 
         What `between` raises after a block of rays ends the picture.
         """
-        return self._timed(self._kinds[self._key(settings)], params, view, size, between)
+        return self._timed(self._kinds[self._key(settings)], variables, view, size, between)
 
     def answer_size(self, settings: Settings) -> int:
         """How many pixels a picture may have that a moving camera waits for."""
@@ -140,7 +136,7 @@ class Pictures:
         return camera_of(view, shape_of(size, view.aspect), self.cameras, self._subject)
 
     def _key(self, settings: Settings) -> tuple[int, bool]:
-        return settings.level, settings.shown.startswith('normal')
+        return settings.level, outputs.needs_normal(settings.shown)
 
     def _timed(self, kind: Kind, *args: Any) -> Picture:
         began = time.monotonic()
@@ -148,33 +144,10 @@ class Pictures:
         kind.pace.took(args[2], time.monotonic() - began)
         return picture
 
-    def _render(self, kind: Kind, params: Any, view: View, size: int, between: Callable[[], None] = lambda: None) -> Picture:
-        return kind.renderer.image(params, self.camera(view, size), between)
+    def _render(self, kind: Kind, variables: Any, view: View, size: int, between: Callable[[], None] = lambda: None) -> Picture:
+        return kind.renderer.image(variables, self.camera(view, size), between)
 
 
 def to_show(picture: Picture, camera: Camera, shown: str) -> np.ndarray:
     """A picture as colours, uint8 [h, w, 3]; in depths, near is bright."""
-    return SHOWN[shown](picture, camera, None)
-
-
-class Pass(NamedTuple):
-    """One of a model's passes: its name for people, and whether it knows colours."""
-
-    name: str
-    has_colour: bool
-
-
-def passes(model: nn.Module) -> Sequence[Pass]:
-    """A model's passes, in order; what only says where to look has colours that depend on nothing."""
-    vector, number = jax.ShapeDtypeStruct((3,), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
-    ray = Ray(origin=vector, direction=vector, viewdir=vector, radius=number, near=number, far=number)
-    params = jax.eval_shape(model.init, jax.random.key(0), ray)
-    traced = jax.make_jaxpr(lambda params, ray: [level.rgb for level in model.apply(params, ray)])(params, ray).jaxpr
-    depends = set(traced.invars)
-    for equation in traced.eqns:
-        if any(isinstance(each, Var) and each in depends for each in equation.invars):
-            depends.update(equation.outvars)
-    known = [isinstance(rgb, Var) and rgb in depends for rgb in traced.outvars]
-    before = known[:-1]
-    names = [f'{"coarse" if has else "proposal"}{f" {i + 1}" if len(before) > 1 else ""}' for i, has in enumerate(before)]
-    return [Pass(name, has) for name, has in zip([*names, 'fine'], known, strict=True)]
+    return outputs.show(shown, picture, camera)

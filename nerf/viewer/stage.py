@@ -8,10 +8,10 @@ import numpy as np
 from flax import linen as nn
 
 from nerf.data.scene import Scene
+from nerf.models.protocol import LevelInfo
 from nerf.paths.cameras import training
 from nerf.ray.cameras import Camera
 from nerf.render.evaluation import over_background
-from nerf.viewer.pictures import Pass, passes
 from nerf.viewer.views import Beginning, View, beginning
 
 MOST_MARKS = 200
@@ -37,7 +37,7 @@ class Stage:
         beginning: where to look from first.
         marks: training cameras to draw, evenly chosen where there are many.
         mark_scale: how large, world.
-        passes: of the model.
+        levels: of the model.
         path_file: where a path of keyframes is written.
         num_frames, fps: of that path.
     """
@@ -47,7 +47,7 @@ class Stage:
     beginning: Beginning
     marks: Sequence[Mark]
     mark_scale: float
-    passes: Sequence[Pass]
+    levels: Sequence[LevelInfo]
     path_file: Path
     num_frames: int
     fps: int
@@ -62,7 +62,7 @@ def make_stage(model: nn.Module, scene: Scene, config: object, model_dir: str) -
         beginning=start,
         marks=make_marks(scene, config.data.background),
         mark_scale=mark_scale(scene, start.reach),
-        passes=passes(model),
+        levels=model.LEVELS,
         path_file=Path(model_dir) / 'path.json',
         num_frames=config.video.num_frames,
         fps=config.video.fps,

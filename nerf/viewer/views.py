@@ -88,7 +88,7 @@ def camera_of(view: View, size: tuple[int, int], cameras: Camera, subject: Subje
     the range moves with the distance to a `subject`, which would else vanish from afar and be cut open from nearby.
     """
     stacked = pinholes(cameras, view.pose[None], lens_of(view, size)[None], size)
-    camera = jax.tree.map(lambda field: field[0], stacked)
+    camera = stacked.at(0)
     if subject is None:
         return camera
     farther = np.linalg.norm(view.pose[:, 3] - subject.centre) - subject.distance
@@ -146,7 +146,7 @@ class Beginning(NamedTuple):
 def beginning(scene: Scene, scene_type: str) -> Beginning:
     """The first frame of the path that suits the scene, turning around what the training cameras look at."""
     cameras = training(scene)
-    first = jax.tree.map(lambda field: field[0], make_path(None, scene, scene_type, PathOptions(num_frames=8)))
+    first = make_path(None, scene, scene_type, PathOptions(num_frames=8)).at(0)
     pose = np.asarray(first.camera_to_world, np.float64)
     focus = scene_focus(cameras)
     reach = focus_depth(cameras) if focus is None else float((pose[:, 3] - focus) @ pose[:, 2])

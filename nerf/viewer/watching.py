@@ -77,6 +77,6 @@ class Watcher:
         jax.block_until_ready(state.step)  # else the picture would seem to take as long as the steps before it
         began = time.monotonic()
         for _ in range(len(self._sessions)):
-            work(self._sessions, self._pictures, state.params, only_answers=True)
+            work(self._sessions, self._pictures, state.variables, only_answers=True)
         ended = time.monotonic()
         self._pause_until = ended + (ended - began) * (1 - SHARE) / SHARE

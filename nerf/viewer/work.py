@@ -15,11 +15,11 @@ from nerf.viewer.views import why_not
 PATIENCE = 0.2  # s between two looks at whether the user asked to stop
 
 
-def serve(sessions: Sessions, pictures: Pictures, params: Any, interruption: processes.Interruption) -> None:
-    """Render what browsers wait for until the user asks to stop; `params` are replicated, and `pictures` prepared."""
+def serve(sessions: Sessions, pictures: Pictures, variables: Any, interruption: processes.Interruption) -> None:
+    """Render what browsers wait for until the user asks to stop; `variables` are replicated, and `pictures` prepared."""
     while not interruption.is_requested():
         try:
-            work(sessions, pictures, params, interruption.check, PATIENCE)
+            work(sessions, pictures, variables, interruption.check, PATIENCE)
         except processes.Interrupted:
             return
 
@@ -27,7 +27,7 @@ def serve(sessions: Sessions, pictures: Pictures, params: Any, interruption: pro
 def work(
     sessions: Sessions,
     pictures: Pictures,
-    params: Any,
+    variables: Any,
     check: Callable[[], None] = lambda: None,
     timeout: float = 0.0,
     only_answers: bool = False,
@@ -37,11 +37,11 @@ def work(
     if errand is None:
         return False
     with contextlib.suppress(ViewChanged):
-        answer(sessions, pictures, params, errand, check)
+        answer(sessions, pictures, variables, errand, check)
     return True
 
 
-def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: RenderRequest, check: Callable[[], None]) -> None:
+def answer(sessions: Sessions, pictures: Pictures, variables: Any, errand: RenderRequest, check: Callable[[], None]) -> None:
     """Make one picture and show it.
 
     Raises:
@@ -50,7 +50,7 @@ def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: RenderRe
     view, settings, page = errand.view, errand.settings, errand.session.page
     if not pictures.is_ready(settings):
         page.say('compiling, once ...')
-        pictures.prepare(params, settings)
+        pictures.prepare(variables, settings)
     size = errand.size or pictures.answer_size(settings)
     camera = pictures.camera(view, size)
     reason = why_not(camera)
@@ -60,7 +60,7 @@ def answer(sessions: Sessions, pictures: Pictures, params: Any, errand: RenderRe
         sessions.done(errand, None)
         return
     began = time.monotonic()
-    picture = pictures.render(params, view, settings, size, unless_view_changed(sessions, errand, check))
+    picture = pictures.render(variables, view, settings, size, unless_view_changed(sessions, errand, check))
     page.show(to_show(picture, camera, settings.shown), np.where(picture['acc'] > 0.5, picture['depth'], np.inf))
     page.say(f'{int(camera.width)} x {int(camera.height)} px in {time.monotonic() - began:.2f} s')
     sessions.done(errand, size)

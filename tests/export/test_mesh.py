@@ -13,6 +13,7 @@ from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.export import mesh as meshes
 from nerf.export.mesh import MeshOptions, extract_mesh, from_ndc, most_frontal_view, vertex_normals
+from nerf.models.protocol import LevelInfo
 from nerf.ray import compositing
 from nerf.ray.cameras import cast
 from nerf.ray.ndc import ndc_to_t
@@ -34,7 +35,8 @@ ALL = Occupancy(np.full(3, -1, np.float32), np.full(3, 1, np.float32), np.ones((
 class Shape(nn.Module):
     """A model of one of the shapes: soft over a hundredth, painted by position, and black below the skin."""
 
-    SAMPLES = ('num_samples',)
+    LEVELS = (LevelInfo('only', 'num_samples'),)
+    END_SWITCHES = ()
 
     shape: str = 'ball'
     peak: float = 200.0
@@ -45,7 +47,7 @@ class Shape(nn.Module):
         thin = 0.1 if self.shape == 'uneven' else 1.0
         return self.peak * jnp.where(point[0] < 0, thin, 1.0) * nn.sigmoid(-SHAPES[self.shape](point) / 0.01)
 
-    def __call__(self, ray, key=None, progress=1.0):
+    def __call__(self, ray, key=None, progress=1.0, photo=None):
         t = jnp.linspace(ray.near, ray.far, self.num_samples + 1)
         points = lifting.over_samples(lambda t: ray.origin + t * ray.direction)((t[1:] + t[:-1]) / 2)
         density = lifting.over_samples(lambda point: self.density(point, 0.0))(points)
@@ -60,7 +62,7 @@ class Shape(nn.Module):
 def trained(shape='ball', cameras=None, **fields):
     names, split, own = procedural.views(16)
     scene = Scene(names, split, np.zeros((0, 4), np.uint8), own if cameras is None else cameras)
-    return Trained(Shape(shape, **fields), {}, None, scene, 0, None)
+    return Trained(Shape(shape, **fields), {}, {}, {}, None, scene, 0, None)
 
 
 def extract(shape='ball', occupancy=ALL, cameras=None, fields=None, **options):

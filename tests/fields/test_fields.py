@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from nerf.fields.layers import Dense, RadianceMLP, joint_glorot_uniform
 from nerf.fields.mipnerf import MipNeRFField
 from nerf.fields.nerf import NeRFField
 from nerf.ray import encodings
@@ -14,8 +13,8 @@ POINT = jnp.array([0.3, -0.7, 1.1])
 LOOKS = [jnp.array([0.6, 0.0, -0.8]), jnp.array([0.0, 1.0, 0.0])]
 GAUSSIAN = Gaussian(mean=POINT, cov=jnp.diag(jnp.array([0.01, 0.02, 0.03])))
 KEY = jax.random.key(0)
-TINY = {'depth': 3, 'width': 16, 'skip': 1, 'view_width': 8, 'position_degree': 3, 'view_degree': 2}
-PAPER = {'depth': 8, 'width': 256, 'skip': 4, 'view_width': 128, 'use_viewdirs': True, 'view_degree': 4}
+TINY = {'depth': 3, 'width': 16, 'view_width': 8, 'position_degree': 3, 'view_degree': 2}
+PAPER = {'depth': 8, 'width': 256, 'view_width': 128, 'use_viewdirs': True, 'view_degree': 4}
 
 
 def nerf_field(**options):
@@ -23,7 +22,7 @@ def nerf_field(**options):
 
 
 def mipnerf_field(**options):
-    return MipNeRFField(**{**TINY, 'use_viewdirs': True, 'rgb_padding': 0.001, **options})
+    return MipNeRFField(**{**TINY, 'use_viewdirs': True, **options})
 
 
 CALLS = {
@@ -38,70 +37,21 @@ def zeroed(field, *args):
 
 def with_output(params, name, value):
     """Parameters of zeros whose layer `name` puts out `value`, whatever goes in."""
-    mlp = params['params']['mlp']
-    bias = jnp.full(mlp[name]['bias'].shape, value)
-    return {'params': {'mlp': {**mlp, name: {**mlp[name], 'bias': bias}}}}
+    params = jax.tree.map(lambda leaf: leaf, params)
+    layer = params['params']['head']['rgb'] if name == 'rgb' else params['params'][name]
+    layer['bias'] = jnp.full(layer['bias'].shape, value)
+    return params
 
 
 def count(params):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def test_joint_initialiser_is_uniform_within_the_limits_of_the_whole_layer():
-    inputs, outputs = 300 + 27, 64
-    limit = np.sqrt(6 / (inputs + outputs))
-    for i, rows in enumerate((300, 27)):
-        block = np.asarray(joint_glorot_uniform(inputs)(jax.random.key(i), (rows, outputs)))
-        assert block.shape == (rows, outputs)
-        assert 0.98 * limit < np.abs(block).max() <= limit
-        np.testing.assert_allclose(block.std(), limit / np.sqrt(3), rtol=0.05)
-        np.testing.assert_allclose(block.mean(), 0, atol=0.05 * limit)
-
-
-def test_the_two_view_layers_together_are_one_layer_of_their_joint_input():
-    mlp = RadianceMLP(depth=1, width=32, skip=4, view_width=64, use_viewdirs=True)
-    encoded, viewdir = jnp.linspace(-1, 1, 9), jnp.linspace(-1, 1, 27)
-    params = jax.jit(mlp.init)(KEY, encoded, viewdir)['params']
-    limit = np.sqrt(6 / (32 + 27 + 64))
-    for name in ('view_features', 'view_direction'):
-        assert 0.95 * limit < np.abs(params[name]['kernel']).max() <= limit
-    assert 'bias' not in params['view_direction']
-
-    params = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.05), params)
-    whole = np.concatenate([params['view_features']['kernel'], params['view_direction']['kernel']])
-    hidden = np.maximum(encoded @ params['layer_0']['kernel'] + params['layer_0']['bias'], 0)
-    joined = np.concatenate([hidden @ params['bottleneck']['kernel'] + params['bottleneck']['bias'], viewdir])
-    view = np.maximum(joined @ whole + params['view_features']['bias'], 0)
-    density, rgb = mlp.apply({'params': params}, encoded, viewdir)
-    np.testing.assert_allclose(rgb, view @ params['rgb']['kernel'] + params['rgb']['bias'], rtol=1e-4)
-    np.testing.assert_allclose(density, (hidden @ params['density']['kernel'] + params['density']['bias'])[0], rtol=1e-4)
-
-
-def test_dense_is_initialised_like_glorot_and_is_linens_dense():
-    layer = Dense(64)
-    params = layer.init(KEY, jnp.zeros(300))['params']
-    limit = np.sqrt(6 / (300 + 64))
-    assert 0.98 * limit < np.abs(params['kernel']).max() <= limit
-    np.testing.assert_array_equal(params['bias'], 0)
-    params = {'params': {**params, 'bias': jnp.linspace(0, 1, 64)}}
-    x = jnp.linspace(-1, 1, 300)
-    np.testing.assert_allclose(layer.apply(params, x), nn.Dense(64).apply(params, x), atol=1e-5)
-
-
-def test_the_skip_joins_the_encoded_position_after_the_fifth_layer():
-    field = NeRFField(**PAPER, position_degree=10, density_activation='relu')
-    params = jax.eval_shape(field.init, KEY, POINT, LOOKS[0], jnp.float32(0.0))['params']['mlp']
-    inputs = [params[f'layer_{i}']['kernel'].shape[0] for i in range(8)]
-    assert inputs == [63] + [256] * 7
-    joining = {name: params[name]['kernel'].shape[0] for name in params if name.endswith('_encoded')}
-    assert joining == {'layer_5_encoded': 63}  # as one layer of 256 + 63 inputs
-
-
 def test_numbers_of_parameters_are_those_of_the_papers():
     nerf = jax.eval_shape(
         NeRFField(**PAPER, position_degree=10, density_activation='relu').init, KEY, *CALLS['nerf'][1](LOOKS[0])
     )
-    mip = jax.eval_shape(MipNeRFField(**PAPER, position_degree=16, rgb_padding=0.001).init, KEY, *CALLS['mipnerf'][1](LOOKS[0]))
+    mip = jax.eval_shape(MipNeRFField(**PAPER, position_degree=16).init, KEY, *CALLS['mipnerf'][1](LOOKS[0]))
     assert count(nerf) == 595_844  # twice this is the 1 191 K of mip-NeRF's table 1
     assert count(mip) == 612_740  # its 612 K
 
@@ -118,20 +68,20 @@ def test_colour_depends_on_the_view_direction_only_if_it_may(name, use_viewdirs)
     one, other = (apply(params, *args(viewdir)) for viewdir in LOOKS)
     assert float(one[0]) == float(other[0]), 'density must never depend on the view direction'
     assert (float(jnp.abs(one[1] - other[1]).max()) > 1e-6) == use_viewdirs
-    assert ('view_direction' in params['params']['mlp']) == use_viewdirs
+    assert ('view' in params['params']['head']) == use_viewdirs
 
 
 def test_mipnerf_at_raw_zero():
     args = CALLS['mipnerf'][1](LOOKS[0])
-    density, rgb = mipnerf_field().apply(zeroed(mipnerf_field(), *args), *args)
+    density, rgb, _ = mipnerf_field().apply(zeroed(mipnerf_field(), *args), *args)
     np.testing.assert_allclose(density, np.log1p(np.exp(-1)), rtol=1e-6)
     np.testing.assert_allclose(rgb, 0.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize(('raw', 'reached'), [(-100.0, -0.02), (100.0, 1.02)])
+@pytest.mark.parametrize(('raw', 'reached'), [(-100.0, -0.001), (100.0, 1.001)])
 def test_mipnerf_colours_reach_beyond_black_and_white(raw, reached):
-    field, args = mipnerf_field(rgb_padding=0.02), CALLS['mipnerf'][1](LOOKS[0])
-    _, rgb = field.apply(with_output(zeroed(field, *args), 'rgb', raw), *args)
+    field, args = mipnerf_field(), CALLS['mipnerf'][1](LOOKS[0])
+    _, rgb, _ = field.apply(with_output(zeroed(field, *args), 'rgb', raw), *args)
     np.testing.assert_allclose(rgb, reached, atol=1e-6)
 
 
@@ -139,7 +89,7 @@ def test_mipnerf_colours_reach_beyond_black_and_white(raw, reached):
 def test_mipnerf_density_and_its_gradient_far_out(raw, density):
     field, args = mipnerf_field(), CALLS['mipnerf'][1](LOOKS[0])
     zero = zeroed(field, *args)
-    found, slope = jax.value_and_grad(lambda x: field.apply(with_output(zero, 'density', x), *args)[0])(raw)
+    found, slope = jax.value_and_grad(lambda x: field.apply(with_output(zero, 'raw_density', x), *args)[0])(raw)
     np.testing.assert_allclose(found, density, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(slope, 1 / (1 + np.exp(1 - raw)), rtol=1e-5, atol=1e-12)
 
@@ -151,16 +101,24 @@ def test_mipnerf_density_and_its_gradient_far_out(raw, density):
 def test_nerf_noise_is_added_before_the_activation(activation, noise, density):
     field = nerf_field(density_activation=activation)
     args = (POINT, LOOKS[0], jnp.float32(noise))
-    found, rgb = field.apply(zeroed(field, *args), *args)
+    found, rgb, _ = field.apply(zeroed(field, *args), *args)
     np.testing.assert_allclose(found, density, rtol=1e-6)
     np.testing.assert_allclose(rgb, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', CALLS)
+def test_density_alone_is_that_of_the_whole_field(name):
+    make, args = CALLS[name]
+    field, (sample, viewdir, noise) = make(), args(LOOKS[0])
+    params = field.init(KEY, sample, viewdir, noise)
+    assert float(field.apply(params, sample, method='density')) == float(field.apply(params, sample, viewdir)[0])
 
 
 def test_softplus_density_does_not_die():
     def slope(activation):
         field, args = nerf_field(density_activation=activation), CALLS['nerf'][1](LOOKS[0])
         zero = zeroed(field, *args)
-        return float(jax.grad(lambda x: field.apply(with_output(zero, 'density', x), *args)[0])(-10.0))
+        return float(jax.grad(lambda x: field.apply(with_output(zero, 'raw_density', x), *args)[0])(-10.0))
 
     assert slope('relu') == 0
     np.testing.assert_allclose(slope('softplus'), 1 / (1 + np.exp(10)), rtol=1e-4)
@@ -169,9 +127,9 @@ def test_softplus_density_does_not_die():
 def test_fields_see_the_encodings_of_the_papers():
     # One layer that is the identity on the encoding's first numbers and a colour that passes them on.
     field, args = mipnerf_field(use_viewdirs=False, depth=1, width=3), CALLS['mipnerf'][1](LOOKS[0])
-    params = zeroed(field, *args)['params']['mlp']
-    params['layer_0'] = {'kernel': jnp.eye(18, 3), 'bias': jnp.full(3, 2.0)}
-    params['rgb'] = {'kernel': jnp.eye(3), 'bias': jnp.full(3, -2.0)}
-    _, rgb = field.apply({'params': {'mlp': params}}, *args)
+    params = zeroed(field, *args)['params']
+    params['trunk']['layer_0'] = {'kernel': jnp.eye(18, 3), 'bias': jnp.full(3, 2.0)}
+    params['head']['rgb'] = {'kernel': jnp.eye(3), 'bias': jnp.full(3, -2.0)}
+    _, rgb, _ = field.apply({'params': params}, *args)
     expected = nn.sigmoid(encodings.integrated(GAUSSIAN, 0, 3)[:3]) * 1.002 - 0.001
     np.testing.assert_allclose(rgb, expected, rtol=1e-5)

@@ -10,15 +10,14 @@ from nerf.fields.hashgrid import HashField
 from nerf.lifting import over_rays
 from nerf.models import make_model
 from nerf.models.instant import Instant, box_to_unit_cube, contract_to_unit_cube
-from nerf.ray import compositing, losses, stepfun
+from nerf.ray import compositing, losses, sampling
 from nerf.ray.hashgrid import Grid
-from nerf.ray.structs import Ray
+from nerf.ray.structs import Ray, RenderedPixel
 
 KEY = jax.random.key(1)
 TINY = {
-    **{'num_proposal': 12, 'num_samples': 8, 'width': 8, 'num_latents': 4, 'view_degree': 2},
-    **{'num_levels': 2, 'coarsest': 2, 'finest': 8, 'log2_rows': 8},
-    **{'proposal_levels': 2, 'proposal_coarsest': 2, 'proposal_finest': 4, 'proposal_log2_rows': 8},
+    **{'num_proposal': 12, 'num_samples': 8, 'width': 8, 'view_degree': 2},
+    **{'num_levels': 2, 'finest': 20, 'log2_rows': 12},
 }
 
 
@@ -31,8 +30,8 @@ def tiny(**options):
     return model, jax.jit(model.init)(jax.random.key(0), ray), jax.jit(model.apply)
 
 
-def random_params(params):
-    rng = np.random.default_rng(0)
+def random_params(params, seed=0):
+    rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), params)
 
 
@@ -53,7 +52,7 @@ def test_contracted_points_are_what_the_grids_see(ray):
     params = random_params(params)
     far = ray.replace(near=jnp.float32(0.2), far=jnp.float32(1e6))
     proposal, seen = apply(params, far)
-    field = jax.jit(HashField(Grid(2, 2, 8, 8), 2, 8, 4, 2, 2).apply)
+    field = jax.jit(HashField(Grid(2, 16, 20, 12), 2, 8, 2, 2).apply)
     density = jax.jit(functools.partial(model.apply, method='density'))
     for i in (0, 3, 6, 7):
         middle = far.origin + (seen.t[i] + seen.t[i + 1]) / 2 * far.direction
@@ -81,7 +80,7 @@ def test_samples_are_drawn_from_the_padded_weights_of_the_proposal(ray, key):
     proposal, seen = apply(params, ray, key)
     assert float(jnp.std(proposal.weights)) > 0.01
     own_key = None if key is None else jax.random.split(key, 2)[1]
-    drawn = stepfun.sample(own_key, proposal.s, proposal.weights + 0.01, 9)
+    drawn = sampling.sample(own_key, proposal.s, proposal.weights + 0.01, 9)
     np.testing.assert_allclose(seen.s, drawn, atol=1e-5)
 
 
@@ -108,12 +107,14 @@ def test_bound_scales_the_scene(ray):
 
 def test_interlevel_moves_the_proposal_and_mse_the_field(ray):
     model, params, _ = tiny()
-    params = jax.tree.map(lambda leaf: leaf / 4, random_params(params))  # nothing saturated
+    params = jax.tree.map(lambda leaf: leaf / 2, random_params(params, seed=1))  # nothing saturated
 
     def both(params):
         levels = model.apply(params, ray, KEY)
         renderings = [compositing.composite(level, ray, jnp.ones(3)) for level in levels]
-        return jnp.stack([losses.LOSSES[name](levels, renderings, jnp.zeros(3)) for name in ('interlevel', 'mse')])
+        return jnp.stack(
+            [losses.LOSSES[name](RenderedPixel(ray, levels, renderings, jnp.zeros(3), 0.0)) for name in ('interlevel', 'mse')]
+        )
 
     found = jax.jit(jax.jacrev(both))(params)['params']
     proposal, field = (
@@ -135,11 +136,11 @@ def test_colour_depends_on_the_view_direction_and_density_does_not(ray):
 
 
 def test_tables_are_of_the_size_their_grids_need():
-    model = Instant(num_levels=2, coarsest=3, finest=40, log2_rows=10, num_features=4)
+    model = Instant(num_levels=2, finest=40, log2_rows=13, num_features=4)
     direction = jnp.array([0.0, 0.0, -1.0])
     ray = Ray(jnp.zeros(3), direction, direction, jnp.float32(0.01), jnp.float32(2.0), jnp.float32(6.0))
     shapes = jax.eval_shape(model.init, jax.random.key(0), ray)['params']
-    assert shapes['field']['table'].shape == (4**3 + 2**10, 4)
+    assert shapes['field']['table'].shape == (17**3 + 2**13, 4)
     assert shapes['proposal']['table'].shape == (17**3 + 65**3, 1)
 
 
@@ -159,7 +160,8 @@ def test_it_learns_a_ball(ray):
     def loss_of_ray(params, ray, key, target):
         levels = model.apply(params, ray, key)
         renderings = [compositing.composite(level, ray, jnp.ones(3)) for level in levels]
-        return losses.mse(levels, renderings, target), losses.interlevel(levels, renderings, target)
+        pixel = RenderedPixel(ray, levels, renderings, target, 0.0)
+        return losses.mse(pixel), losses.interlevel(pixel)
 
     def loss(params, keys):
         mse, interlevel = over_rays(loss_of_ray, (None, 0, 0, 0))(params, rays, keys, jnp.asarray(target, jnp.float32))

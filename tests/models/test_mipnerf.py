@@ -9,7 +9,7 @@ from nerf.errors import UserError
 from nerf.fields.mipnerf import MipNeRFField
 from nerf.models import MODELS, make_model
 from nerf.models.mipnerf import MipNeRF
-from nerf.ray import stepfun
+from nerf.ray import histogram, sampling
 from nerf.ray.contraction import contract
 from nerf.ray.gaussians import cylinder_to_gaussian, frustum_to_gaussian, push_forward
 from nerf.ray.structs import Gaussian, Ray
@@ -42,7 +42,7 @@ def test_the_fine_level_is_drawn_from_the_blurred_coarse_weights(ray, key):
     _, params, apply = tiny()
     coarse, fine = apply(params, ray, key)
     fine_key = None if key is None else jax.random.split(key, 2)[1]
-    drawn = stepfun.sample(fine_key, coarse.s, stepfun.blur_and_pad(coarse.weights, 0.01), 9)
+    drawn = sampling.sample(fine_key, coarse.s, histogram.blur_and_pad(coarse.weights, 0.01), 9)
     np.testing.assert_allclose(fine.s, drawn, atol=1e-5)
 
 
@@ -53,13 +53,13 @@ def test_the_fine_level_is_drawn_from_the_blurred_coarse_weights(ray, key):
 def test_both_levels_are_one_field_of_segments(ray, options, shape):
     ray = ray.replace(radius=jnp.array(0.1))
     model, params, apply = tiny(**options)
-    assert set(params['params']) == {'field'}
-    field = jax.jit(MipNeRFField(2, 8, model.skip, 4, True, 4, 2, 0.001).apply)
+    assert set(params['params']) == {'coarse'}
+    field = jax.jit(MipNeRFField(2, 8, 4, True, 4, 2, model.integrate).apply)
     for level in apply(params, ray):
         for i in (0, 5):
             segment = (shape or frustum_to_gaussian)(level.t[i], level.t[i + 1], ray.origin, ray.direction, ray.radius)
             segment = segment if shape else segment.replace(cov=jnp.zeros((3, 3)))
-            density, rgb = field({'params': params['params']['field']}, segment, ray.viewdir, jnp.float32(0.0))
+            density, rgb, _ = field({'params': params['params']['coarse']}, segment, ray.viewdir, jnp.float32(0.0))
             np.testing.assert_allclose(level.density[i], density, rtol=1e-4)
             np.testing.assert_allclose(level.rgb[i], rgb, rtol=1e-4)
 
@@ -122,8 +122,8 @@ def test_make_model_names_what_it_knows():
 def test_contracted_segments_are_what_the_field_sees(ray):
     model, params, apply = tiny(contract=True, spacing='disparity')
     far = ray.replace(near=jnp.float32(0.2), far=jnp.float32(1e6), radius=jnp.array(0.1))
-    field = jax.jit(MipNeRFField(2, 8, model.skip, 4, True, 4, 2, 0.001).apply)
-    own = {'params': params['params']['field']}
+    field = jax.jit(MipNeRFField(2, 8, 4, True, 4, 2, model.integrate).apply)
+    own = {'params': params['params']['coarse']}
     for level in apply(params, far):
         for i in (0, 5):
             segment = frustum_to_gaussian(level.t[i], level.t[i + 1], far.origin, far.direction, far.radius)

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.fields.mipnerf360 import Field360, Trunk
+from nerf.fields.mipnerf360 import MipNeRF360Field, ProposalMLP
 from nerf.models.mipnerf360 import MipNeRF360
-from nerf.ray import compositing, losses, stepfun
+from nerf.ray import compositing, histogram, losses, sampling
 from nerf.ray.contraction import contract
 from nerf.ray.gaussians import frustum_to_gaussian, push_forward
 from nerf.ray.spacing import s_to_t
-from nerf.ray.structs import Gaussian, Ray
+from nerf.ray.structs import Gaussian, Ray, RenderedPixel
 
 KEY = jax.random.key(1)
 TINY = {
@@ -65,12 +65,12 @@ def test_samples_follow_the_dilated_and_annealed_proposals(endless, ray, options
     _, params, apply = tiny(**options)
     levels = apply(params, ray if options else endless, key, progress)
     keys = [None] * 3 if key is None else jax.random.split(key, 3)
-    first = stepfun.sample_intervals(keys[0], jnp.array([0.0, 1.0]), jnp.ones(1), 12)
+    first = sampling.sample_intervals(keys[0], jnp.array([0.0, 1.0]), jnp.ones(1), 12)
     np.testing.assert_allclose(levels[0].s, first, atol=1e-5)
     # The mean length of an interval is 1/12 at first, and 1/12 of the remaining 1/12 after that.
     for i, length, num in ((0, 1 / 12, 12), (1, 1 / 144, 8)):
-        s, weights = stepfun.dilate(levels[i].s, levels[i].weights, 0.0025 + 0.5 * length)
-        drawn = stepfun.sample_intervals(keys[i + 1], s, stepfun.anneal(weights, progress, 10.0), num)
+        s, weights = histogram.dilate(levels[i].s, levels[i].weights, 0.0025 + 0.5 * length)
+        drawn = sampling.sample_intervals(keys[i + 1], s, histogram.anneal(weights, progress, 10.0), num)
         np.testing.assert_allclose(levels[i + 1].s, drawn, atol=2e-5)
 
 
@@ -85,8 +85,8 @@ def test_progress_moves_samples_towards_what_the_proposals_saw(endless):
 def test_each_level_is_its_network_at_its_segments(endless, ray, options):
     ray = (ray if options else endless).replace(radius=jnp.array(0.05))
     _, params, apply = tiny(**options)
-    proposal = jax.jit(Trunk(1, 8, 3, 'float32').apply)
-    field = jax.jit(Field360(2, 8, 3, 4, 4, 1, 0.001, 'float32').apply)
+    proposal = jax.jit(ProposalMLP(1, 8, 3).apply)
+    field = jax.jit(MipNeRF360Field(2, 8, 4, 4, 3, 1).apply)
     levels = apply(params, ray)
     for number, level in enumerate(levels):
         np.testing.assert_allclose(level.t, s_to_t(level.s, ray.near, ray.far, options.get('spacing', 'disparity')), rtol=1e-6)
@@ -94,9 +94,9 @@ def test_each_level_is_its_network_at_its_segments(endless, ray, options):
             segment = frustum_to_gaussian(level.t[i], level.t[i + 1], ray.origin, ray.direction, ray.radius)
             segment = segment if options else push_forward(contract, segment)
             if number < 2:
-                density, rgb = proposal({'params': params['params']['proposal']}, segment)[0], jnp.zeros(3)
+                density, rgb = proposal({'params': params['params']['proposal']}, segment), jnp.zeros(3)
             else:
-                density, rgb = field({'params': params['params']['field']}, segment, ray.viewdir)
+                density, rgb, _ = field({'params': params['params']['field']}, segment, ray.viewdir)
             np.testing.assert_allclose(level.density[i], density, rtol=1e-3)
             np.testing.assert_allclose(level.rgb[i], rgb, rtol=1e-3)
         delta = compositing.lengths(level.t, ray.direction)
@@ -107,7 +107,7 @@ def test_each_level_is_its_network_at_its_segments(endless, ray, options):
 def test_both_proposals_are_one_network():
     _, params, _ = tiny()
     assert set(params['params']) == {'proposal', 'field'}
-    assert set(params['params']['proposal']) == {'layer_0', 'density'}
+    assert set(params['params']['proposal']) == {'trunk', 'raw_density'}
 
 
 def test_an_opaque_background_stops_every_ray(endless, ray):
@@ -132,8 +132,9 @@ def test_interlevel_teaches_both_rounds_of_the_proposal_and_the_other_losses_the
         levels = model.apply(params, endless, KEY, 0.5)
         renderings = [compositing.composite(level, endless, jnp.ones(3)) for level in levels]
         names = ('interlevel', 'charbonnier', 'distortion')
-        values = [losses.LOSSES[name](levels, renderings, jnp.zeros(3)) for name in names]
-        return jnp.stack([*values, *(losses.interlevel([level, levels[-1]], [], None) for level in levels[:2])])
+        pixel = RenderedPixel(endless, levels, renderings, jnp.zeros(3), 0.0)
+        values = [losses.LOSSES[name](pixel) for name in names]
+        return jnp.stack([*values, *(losses.interlevel(pixel.replace(levels=[each, levels[-1]])) for each in levels[:2])])
 
     found = jax.jit(jax.jacrev(each))(params)['params']
     proposal, field = (
@@ -149,7 +150,7 @@ def test_interlevel_teaches_both_rounds_of_the_proposal_and_the_other_losses_the
 @pytest.mark.parametrize('options', [{}, BOUNDED])
 def test_density_is_the_fields_over_a_cube(options):
     model, params, _ = tiny(**options)
-    field = Field360(2, 8, 3, 4, 4, 1, 0.001, 'float32')
+    field = MipNeRF360Field(2, 8, 4, 4, 3, 1)
     point, width = jnp.array([1.0, -2.0, 0.5]), jnp.float32(0.6)
     cube = Gaussian(mean=point, cov=0.03 * jnp.eye(3))
     cube = cube if options else push_forward(contract, cube)

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.fields.nerf import NeRFField
 from nerf.models.nerf import NeRF
-from nerf.ray import compositing, stepfun
+from nerf.ray import compositing, sampling
 from nerf.ray.contraction import contract
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Ray
@@ -37,8 +37,8 @@ def tiny(**options):
 def test_coarse_points_are_even_and_fine_ones_join_them_in_order(ray):
     _, params, apply = tiny()
     coarse, fine = apply(params, ray)
-    np.testing.assert_allclose(coarse.t, np.linspace(2, 6, 8), rtol=1e-6)
-    assert fine.t.shape == (14,)
+    np.testing.assert_allclose(coarse.t, [*np.linspace(2, 6, 8), 6], rtol=1e-6)
+    assert fine.t.shape == (15,)
     assert (np.diff(fine.t) >= 0).all()
     assert np.isin(np.asarray(coarse.s), np.asarray(fine.s)).all()
 
@@ -47,23 +47,24 @@ def test_coarse_points_are_even_and_fine_ones_join_them_in_order(ray):
 def test_fine_points_are_drawn_from_the_weights_between_the_coarse_ones(ray, key):
     _, params, apply = tiny()
     coarse, fine = apply(params, ray, key)
-    middles = (coarse.s[1:] + coarse.s[:-1]) / 2
+    starts = coarse.s[:-1]
+    middles = (starts[1:] + starts[:-1]) / 2
     fine_key = None if key is None else jax.random.split(key, 4)[1]
-    drawn = stepfun.sample(fine_key, middles, coarse.weights[1:-1] + 1e-5, 6)
-    np.testing.assert_allclose(fine.s, np.sort(np.concatenate([coarse.s, drawn])), atol=1e-5)
+    drawn = sampling.sample(fine_key, middles, coarse.weights[1:-1] + 1e-5, 6)
+    np.testing.assert_allclose(fine.s, [*np.sort(np.concatenate([starts, drawn])), 1], atol=1e-5)
 
 
 def test_each_level_is_its_own_field_at_its_points(ray):
-    model, params, apply = tiny()
-    field = jax.jit(NeRFField(2, 8, model.skip, 4, True, 3, 2, 'softplus').apply)
+    _, params, apply = tiny()
+    field = jax.jit(NeRFField(2, 8, 4, True, 3, 2, 'softplus').apply)
     for name, level in zip(('coarse', 'fine'), apply(params, ray), strict=True):
         own = {'params': params['params'][name]}
         for i in (0, 3, 7):
             point = ray.origin + level.t[i] * ray.direction
-            density, rgb = field(own, point, ray.viewdir, jnp.float32(0.0))
+            density, rgb, _ = field(own, point, ray.viewdir, jnp.float32(0.0))
             np.testing.assert_allclose(level.density[i], density, rtol=1e-4)
             np.testing.assert_allclose(level.rgb[i], rgb, rtol=1e-4)
-        delta = compositing.lengths_between_points(level.t, ray.direction)
+        delta = compositing.lengths(level.t, ray.direction, is_endless=True)
         np.testing.assert_allclose(level.weights, compositing.weights(level.density, delta), rtol=1e-4, atol=1e-7)
 
 
@@ -105,14 +106,14 @@ def test_density_noise_comes_with_a_key_only(ray):
 def test_spacing_is_that_of_the_coarse_points(ray):
     _, params, apply = tiny(spacing='disparity')
     coarse, fine = apply(params, ray)
-    np.testing.assert_allclose(1 / np.asarray(coarse.t), np.linspace(1 / 2, 1 / 6, 8), rtol=1e-5)
+    np.testing.assert_allclose(1 / np.asarray(coarse.t), [*np.linspace(1 / 2, 1 / 6, 8), 1 / 6], rtol=1e-5)
     np.testing.assert_allclose(fine.t, s_to_t(fine.s, 2.0, 6.0, 'disparity'), rtol=1e-6)
 
 
 def test_contracted_points_are_what_the_fields_see(ray):
     model, params, apply = tiny(contract=True, spacing='disparity')
     far = ray.replace(near=jnp.float32(0.2), far=jnp.float32(1e6))
-    field = jax.jit(NeRFField(2, 8, model.skip, 4, True, 3, 2, 'softplus').apply)
+    field = jax.jit(NeRFField(2, 8, 4, True, 3, 2, 'softplus').apply)
     for name, level in zip(('coarse', 'fine'), apply(params, far), strict=True):
         own = {'params': params['params'][name]}
         for i in (0, 5, 7):

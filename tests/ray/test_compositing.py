@@ -15,18 +15,16 @@ COLOURS = jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.
 T = jnp.array([2.0, 2.5, 3.5, 5.0, 6.0])
 
 
-def level(density, direction, t=T, rgb=COLOURS):
+def level(density, direction, t=T, rgb=COLOURS, **options):
     density = jnp.asarray(density, jnp.float32)
-    of_points = t.shape == density.shape
-    delta = (compositing.lengths_between_points if of_points else compositing.lengths)(t, direction)
-    return Level(s=t, t=t, density=density, rgb=rgb, weights=compositing.weights(density, delta))
+    delta = compositing.lengths(t, direction, is_endless='sample_at' in options)
+    return Level(s=t, t=t, density=density, rgb=rgb, weights=compositing.weights(density, delta), **options)
 
 
 def test_lengths_are_in_world_units():
     direction = jnp.array([0.0, 3.0, -4.0])
     np.testing.assert_allclose(compositing.lengths(T, direction), [2.5, 5, 7.5, 5], rtol=1e-6)
-    found = compositing.lengths_between_points(T, direction)
-    np.testing.assert_allclose(found, [2.5, 5, 7.5, 5, 5e10], rtol=1e-6)
+    np.testing.assert_allclose(compositing.lengths(T, direction, is_endless=True), [2.5, 5, 7.5, 5e10], rtol=1e-6)
 
 
 def test_weights_against_the_loop_over_intervals():
@@ -69,8 +67,8 @@ def test_weights_sum_to_one_where_opaque_and_never_to_more():
 
 
 def test_nothing_gets_past_the_last_point_of_nerf(ray):
-    found = level([0.0, 0.0, 0.0, 0.0, 1e-3], ray.direction, rgb=jnp.zeros((5, 3)))
-    np.testing.assert_allclose(found.weights, [0, 0, 0, 0, 1], atol=1e-6)
+    found = level([0.0, 0.0, 0.0, 1e-3], ray.direction, sample_at=0.0)
+    np.testing.assert_allclose(found.weights, [0, 0, 0, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize('opacity', [0.0, 1.0, 1e4, 1e6])
@@ -98,8 +96,8 @@ def test_median_distance_of_a_constant_medium(ray):
 
 
 def test_an_empty_ray_shows_the_background_and_reports_far(ray):
-    for t in (T, T[:-1]):
-        result = COMPOSITE(level(jnp.zeros(4), ray.direction, t), ray, GREY)
+    for options in ({}, {'sample_at': 0.0}):
+        result = COMPOSITE(level(jnp.zeros(4), ray.direction, **options), ray, GREY)
         np.testing.assert_array_equal(result.rgb, GREY)
         assert float(result.acc) == 0
         np.testing.assert_allclose([result.distance, result.distance_median], 6 * np.sqrt(1.13), rtol=1e-6)
@@ -112,10 +110,24 @@ def test_an_opaque_interval_is_where_the_ray_stops(ray):
 
 
 def test_an_opaque_point_is_where_the_ray_stops(ray):
-    result = COMPOSITE(level([0.0, 0.0, 1e6, 1.0], ray.direction, T[:-1]), ray, GREY)
+    result = COMPOSITE(level([0.0, 0.0, 1e6, 1.0], ray.direction, sample_at=0.0), ray, GREY)
     np.testing.assert_allclose(result.rgb, COLOURS[2], atol=1e-6)
     np.testing.assert_allclose(result.distance, 3.5 * np.sqrt(1.13), rtol=1e-5)
     assert 3.5 * np.sqrt(1.13) <= float(result.distance_median) <= 5 * np.sqrt(1.13)
+
+
+def test_extras_are_composited_by_the_weights(ray):
+    normals = jnp.arange(12.0).reshape(4, 3)
+    found = level([0.2, 0.0, 0.7, 0.1], ray.direction, extras={'roughness': jnp.array([1.0, 2.0, 3.0, 4.0]), 'n': normals})
+    result, w = COMPOSITE(found, ray, GREY), np.asarray(found.weights, np.float64)
+    np.testing.assert_allclose(result.extras['roughness'], w @ [1, 2, 3, 4], rtol=1e-6)
+    np.testing.assert_allclose(result.extras['n'], w @ np.asarray(normals), rtol=1e-6)
+
+
+def test_samples_lie_at_their_share_of_the_interval(ray):
+    found = level(jnp.zeros(4), ray.direction)
+    np.testing.assert_allclose(compositing.sample_positions(found), [2.25, 3.0, 4.25, 5.5], rtol=1e-6)
+    np.testing.assert_array_equal(compositing.sample_positions(found.replace(sample_at=0.0)), T[:-1])
 
 
 @pytest.mark.parametrize('scale', [1.0, 0.25, 3.0])

@@ -8,7 +8,8 @@ from nerf import lifting
 from nerf.ray import compositing
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.structs import Level
-from nerf.render.image import Renderer, render_pixel
+from nerf.render.image import Renderer
+from nerf.render.maps import pixel_maps
 
 CENTRE = np.array([0.2, -0.1, -3.0])
 
@@ -27,10 +28,11 @@ class Ball(nn.Module):
     """Density that falls off around a centre in the world, known in the world or in NDC."""
 
     is_ndc: bool = False
-    SAMPLES = ()
+    LEVELS = ()
+    END_SWITCHES = ()
 
     @nn.compact
-    def __call__(self, ray, key=None, progress=1.0):
+    def __call__(self, ray, key=None, progress=1.0, photo=None):
         self.param('strength', nn.initializers.constant(20.0), ())
         t = jnp.linspace(ray.near, ray.far, 401)
         middles = 0.5 * (t[1:] + t[:-1])
@@ -48,8 +50,8 @@ class Ball(nn.Module):
 @pytest.mark.parametrize('is_ndc', [False, True])
 def test_normals_of_a_ball_are_its_radii(is_ndc):
     view = camera(np.array([2.0, 3.0], np.float32) if is_ndc else None)
-    model, params = Ball(is_ndc), {'strength': np.float32(20)}
-    one = jax.jit(lambda xy: render_pixel(model, 'white', params, view, xy, with_normal=True))
+    model, params = Ball(is_ndc), {'params': {'strength': np.float32(20)}}
+    one = jax.jit(lambda xy: pixel_maps(model, 'white', params, view, xy, with_normal=True))
     still = view.replace(ndc=None)
     for xy in ([8.0, 8.0], [-10.0, 20.0], [25.0, -5.0]):
         seen = one(np.array(xy, np.float32))
@@ -61,7 +63,7 @@ def test_normals_of_a_ball_are_its_radii(is_ndc):
 
 
 def test_pictures_have_normals_only_if_asked_and_none_where_nothing_is():
-    params = lifting.replicate({'strength': np.float32(20)})
+    params = lifting.replicate({'params': {'strength': np.float32(20)}})
     assert 'normal' not in Renderer(Ball(), 'white', chunk=64).image(params, camera())
     picture = Renderer(Ball(), 'white', chunk=64, with_normal=True).image(params, camera())
     assert picture['normal'].shape == (16, 16, 3)

@@ -7,7 +7,7 @@ from flax import linen as nn
 from nerf import lifting
 from nerf.ray.cameras import Camera, project
 from nerf.ray.lenses import Lens
-from nerf.render import occupancy as baking
+from nerf.render import occupancy
 
 CENTRE, RADIUS = np.array([0.3, -0.2, 0.1]), 0.5
 
@@ -33,11 +33,11 @@ def cameras():
 
 
 def build_occupancy(scale):
-    return baking.build_occupancy(Ball(), lifting.replicate({'scale': np.float32(scale)}), cameras())
+    return occupancy.build_occupancy(Ball(), lifting.replicate({'params': {'scale': np.float32(scale)}}), cameras())
 
 
 def test_the_box_holds_all_that_is_seen():
-    lower, upper = baking.view_bounds(cameras())
+    lower, upper = occupancy.view_bounds(cameras())
     # At far = 6 the front camera is at z = -2 and sees 6 x 8/10 to both sides and 6 x 6/12 up and down.
     np.testing.assert_allclose(lower, [-4.8, -3, -4.8], atol=1e-6)
     np.testing.assert_allclose(upper, [4.8, 3, 4.8], atol=1e-6)
@@ -48,7 +48,7 @@ def test_the_box_holds_all_that_is_seen():
 
 def test_the_box_of_a_fisheye_reaches_as_far_ahead_as_its_middle():
     front = jax.tree.map(lambda field: field[:1], cameras())
-    lower, upper = baking.view_bounds(front.replace(lens=Lens(np.zeros((1, 8), np.float32), np.ones(1, np.int32))))
+    lower, upper = occupancy.view_bounds(front.replace(lens=Lens(np.zeros((1, 8), np.float32), np.ones(1, np.int32))))
     # All far ends are 6 away, near ones 2; the sides' middles are at 0.8 and 0.5 rad from the axis.
     expected = [6 * np.sin(0.8), 6 * np.sin(0.5)]
     np.testing.assert_allclose(
@@ -61,18 +61,18 @@ def test_the_box_in_ndc_is_the_cube_and_what_stands_beside_it():
     shifted[1, :2, 3] = 0.1, -0.2
     ndc = np.tile(np.array([2 * 10 / 16, 2 * 12 / 12], np.float32), (2, 1))
     full = lambda value: np.full(2, value, np.float32)  # noqa: E731
-    found = baking.view_bounds(cameras().replace(camera_to_world=shifted, ndc=ndc, near=full(0), far=full(1)))
+    found = occupancy.view_bounds(cameras().replace(camera_to_world=shifted, ndc=ndc, near=full(0), far=full(1)))
     np.testing.assert_allclose(found, [[-1, -1 - 0.2 * 2, -1], [1 + 0.1 * 1.25, 1, 1]], atol=1e-5)
 
 
 def test_the_box_of_what_is_endless_is_large():
-    found = np.array(baking.view_bounds(cameras().replace(far=np.full(2, 1e6, np.float32))))
+    found = np.array(occupancy.view_bounds(cameras().replace(far=np.full(2, 1e6, np.float32))))
     assert np.isfinite(found).all()
     assert found[1, 0] == pytest.approx(0.8e6, rel=1e-4)
 
 
 def test_centres_are_in_the_order_of_the_cells():
-    points = baking.cell_centres(np.zeros(3), np.array([2.0, 4.0, 6.0]), 2).reshape(2, 2, 2, 3)
+    points = occupancy.cell_centres(np.zeros(3), np.array([2.0, 4.0, 6.0]), 2).reshape(2, 2, 2, 3)
     np.testing.assert_allclose(points[1, 0, 1], [1.5, 1.0, 4.5])
     np.testing.assert_allclose(points[0, 1, 0], [0.5, 3.0, 1.5])
 
@@ -82,22 +82,22 @@ def test_dilating_adds_all_neighbours_and_stays_inside():
     cells[2, 2, 4] = True
     expected = np.zeros((5, 5, 5), bool)
     expected[1:4, 1:4, 3:] = True
-    np.testing.assert_array_equal(baking.dilate(cells), expected)
+    np.testing.assert_array_equal(occupancy.dilate(cells), expected)
 
 
 def test_the_grid_holds_the_ball_and_little_more():
-    occupancy = build_occupancy(20.0)
-    n = len(occupancy.cells)
-    widths = (occupancy.upper - occupancy.lower) / n
-    coarse = np.array([9.6, 6.0, 9.6]) / baking.COARSE
-    assert (occupancy.lower >= CENTRE - RADIUS - 3 * coarse).all()
-    assert (occupancy.upper <= CENTRE + RADIUS + 3 * coarse).all()
-    points = baking.cell_centres(occupancy.lower, occupancy.upper, n).reshape(n, n, n, 3)
+    found = build_occupancy(20.0)
+    n = len(found.cells)
+    widths = (found.upper - found.lower) / n
+    coarse = np.array([9.6, 6.0, 9.6]) / occupancy.COARSE
+    assert (found.lower >= CENTRE - RADIUS - 3 * coarse).all()
+    assert (found.upper <= CENTRE + RADIUS + 3 * coarse).all()
+    points = occupancy.cell_centres(found.lower, found.upper, n).reshape(n, n, n, 3)
     distance = np.linalg.norm(points - CENTRE, axis=-1)
-    assert (occupancy.cells[distance < RADIUS] == 1).all()
+    assert (found.cells[distance < RADIUS] == 1).all()
     # Dilated by a cell, and an octant further.
-    assert (occupancy.cells[distance > RADIUS + 2 * np.linalg.norm(widths)] == 0).all()
-    assert occupancy.cells[distance < RADIUS + widths.min()].all()
+    assert (found.cells[distance > RADIUS + 2 * np.linalg.norm(widths)] == 0).all()
+    assert found.cells[distance < RADIUS + widths.min()].all()
 
 
 def test_what_stops_almost_nothing_is_empty():
@@ -109,5 +109,6 @@ def test_what_stops_almost_nothing_is_empty():
 
 def test_it_can_be_interrupted():
     calls = []
-    baking.build_occupancy(Ball(), lifting.replicate({'scale': np.float32(20)}), cameras(), lambda: calls.append(1))
+    variables = lifting.replicate({'params': {'scale': np.float32(20)}})
+    occupancy.build_occupancy(Ball(), variables, cameras(), lambda: calls.append(1))
     assert len(calls) >= 4

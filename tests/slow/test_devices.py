@@ -40,9 +40,11 @@ from nerf.train.optimizer import make_optimizer
 from nerf.train.state import init_state
 from nerf.train.step import make_train_step
 
-config = resolve(tiny.get_config())
+config = tiny.get_config()
+config.num_steps = 100
+config = resolve(config)
 model = make_model(config.model_name, config.model)
-optimizer = make_optimizer(config.optimizer, 100)
+optimizer = make_optimizer(config)
 cameras = procedural.views(16)[2]
 rng = np.random.default_rng(0)
 pixels = Pixel(
@@ -51,8 +53,8 @@ pixels = Pixel(
     rgba=np.repeat(rng.integers(0, 255, (4, 1, 4)), 16, 1).reshape(64, 4).astype(np.uint8),
     weight=np.repeat(np.float32([1, 4, 16, 64]), 16),  # each of four devices has its own
 )
-state = init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
-step = lifting.over_devices(make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
+state = init_state(model, optimizer, cameras, 0)
+step = lifting.over_devices(make_train_step(model, optimizer, config))
 state, metrics = step(lifting.replicate(state), lifting.shard(pixels), lifting.replicate(cameras))
 loss, weight = (float(part.sum()) for part in metrics['loss'])
 gradient = jax.tree.leaves(optax.tree.get(lifting.unreplicate(state).opt_state, 'mu'))

@@ -28,7 +28,7 @@ def job(tmp_path):
         made = types.SimpleNamespace(
             scene=scene, trained=trained, folder=tmp_path, options=TaskOptions(**options), render=render
         )
-        made.params = made.occupancy = None
+        made.variables = made.occupancy = None
         made.interruption = types.SimpleNamespace(check=lambda: None)
         return made
 

@@ -7,12 +7,14 @@ import pytest
 
 from nerf.data import procedural
 from nerf.errors import UserError
+from nerf.models import make_model
 from nerf.paths import PathOptions
-from nerf.render import colours
+from nerf.render import outputs
 from nerf.tasks import video
 from nerf.tasks.job import TaskOptions
 
 FRAMES = 5
+SMALL = {'num_samples': 4, 'depth': 1, 'width': 4, 'view_width': 2}
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +27,7 @@ class Job:
 
     def __init__(self, scene, folder, **options):
         config = types.SimpleNamespace(scene_type='object', video=types.SimpleNamespace(fps=10, num_frames=FRAMES))
-        self.trained = types.SimpleNamespace(step=7, config=config)
+        self.trained = types.SimpleNamespace(step=7, config=config, model=make_model('mipnerf', SMALL))
         self.scene, self.folder, self.background, self.skip_empty = scene, folder, 'white', True
         self.options = TaskOptions(**options)
         self.rendered, self.dies_after = 0, None
@@ -127,7 +129,7 @@ def test_every_kind_of_picture_is_a_picture(scene, tmp_path):
     job = Job(scene, tmp_path)
     camera = scene.camera(0)
     frame = job.render(camera, with_normals=True)
-    for name, show in colours.SHOWN.items():
-        picture = show(frame, camera, (2.0, 5.0) if name in colours.RANGED else None)
+    for name, output in outputs.OUTPUTS.items():
+        picture = outputs.show(name, frame, camera, (2.0, 5.0) if output.is_ranged else None)
         assert picture.shape == (16, 16, 3), name
         assert picture.dtype == np.uint8, name

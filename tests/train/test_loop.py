@@ -87,23 +87,23 @@ def test_another_step_is_rendered_anew(finished):
     assert rgb.read_bytes() == final
 
 
-def test_what_is_empty_is_baked_once_and_skipped(finished, caplog):
+def test_the_occupancy_grid_is_built_once(finished, caplog):
     grid = finished / 'render/occupancy_40.npz'
     before, picture = grid.read_bytes(), finished / 'render/test/r_3_rgb.png'
     skipping = picture.read_bytes()
     log.propagate = True
     with caplog.at_level(logging.INFO):
         running.render(str(finished), ['test'], None, None, TaskOptions(skip_empty=False))
-        assert 'baked' not in caplog.text
+        assert 'grid built' not in caplog.text
         assert 'field evaluations: 0.0819 M of 0.0819 M (1.0 times fewer)' in caplog.text
         assert not json.loads((finished / 'render/test/metrics.json').read_text())['skip_empty']
         grid.write_bytes(before[: len(before) // 2])
         running.render(str(finished), ['test'], None, None, TaskOptions())
-        assert caplog.text.count('baked what is empty') == 1
+        assert caplog.text.count('occupancy grid built') == 1
         assert grid.read_bytes() == before
         picture.unlink()
         running.render(str(finished), ['test'], None, None, TaskOptions())
-        assert caplog.text.count('baked what is empty') == 1
+        assert caplog.text.count('occupancy grid built') == 1
     assert picture.read_bytes() == skipping
 
 

@@ -31,7 +31,7 @@ def run(scene):
 def save_state(folder, run, step):
     config = run.config
     model = make_model(config.model_name, config.model)
-    state = init_state(model, make_optimizer(config.optimizer, config.num_steps), run.scene.camera(0), seed=step)
+    state = init_state(model, make_optimizer(config), run.scene.cameras, seed=step)
     Checkpoints(str(folder / 'checkpoints')).save(state.replace(step=np.int32(step) + np.zeros((), np.int32)))
     return model, state
 
@@ -62,7 +62,7 @@ def test_lenses_and_ndc_are_saved(tmp_path, run, has_lens, has_ndc):
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y, strict=True), found, cameras)
 
 
-def test_a_run_saved_before_there_were_lenses_is_loaded(tmp_path, run):
+def test_cameras_without_distortion_are_saved_without_it(tmp_path, run):
     model_dir.save_run(str(tmp_path), run)
     with np.load(tmp_path / 'cameras.npz') as stored:
         assert set(stored) == {*('names', 'split', 'camera_to_world', 'camera_to_pixel', 'width', 'height', 'near', 'far')}

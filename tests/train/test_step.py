@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,12 +48,22 @@ def some_pixels(count, weight=None):
 
 @pytest.fixture(scope='module')
 def setting():
-    config = resolve(tiny.get_config())
-    model = make_model(config.model_name, config.model)
-    optimizer = make_optimizer(OPTIONS, 100)
-    cameras = camera_stack()
-    state = init_state(model, optimizer, jax.tree.map(lambda x: x[0], cameras), seed=0)
-    step = lifting.over_devices(train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0))
+    return make_setting(make_config())
+
+
+def make_config(**changes):
+    config = tiny.get_config()
+    config.optimizer.update(OPTIONS)
+    config.num_steps, config.data.background = 100, 'white'
+    config.update(changes)
+    return resolve(config)
+
+
+def make_setting(config, model=None):
+    model = model or make_model(config.model_name, config.model)
+    optimizer, cameras = make_optimizer(config), camera_stack()
+    state = init_state(model, optimizer, cameras, 0, tuple(config.photos))
+    step = lifting.over_devices(train_step.make_train_step(model, optimizer, config))
 
     def take(state, pixels):
         args = (lifting.replicate(state), lifting.shard(pixels), lifting.replicate(cameras))
@@ -72,10 +84,10 @@ def test_learning_rate_is_log_linear_with_a_sine_warm_up():
 
 
 def test_clipping_bounds_what_adam_sees():
-    optimizer = make_optimizer({**OPTIONS, 'clip_norm': 1.0}, 100)
-    params = {'a': jnp.zeros(4)}
-    _, state = optimizer.update({'a': jnp.full(4, 50.0)}, optimizer.init(params), params)
-    first_moment = optax.tree.get(state, 'mu')
+    optimizer = make_optimizer(make_config(optimizer={'clip_norm': 1.0}))
+    params = {'model': {'a': jnp.zeros(4)}}
+    _, state = optimizer.update({'model': {'a': jnp.full(4, 50.0)}}, optimizer.init(params), params)
+    first_moment = optax.tree.get(state, 'mu')['model']
     np.testing.assert_allclose(first_moment['a'], 0.1 * np.full(4, 0.5), rtol=1e-5)  # (1 - b1) times a vector of norm 1
 
 
@@ -83,7 +95,8 @@ def test_each_network_is_clipped_by_itself():
     huge = {'first': {'kernel': jnp.full((3, 3), 1e6), 'bias': jnp.zeros(3)}, 'second': {'kernel': jnp.full((4, 4), 1e6)}}
     small = {'kernel': jnp.array([[0.3, -0.4]]), 'bias': jnp.array([0.0])}
     clip = clip_networks(1.0)
-    found, _ = jax.jit(clip.update)({'field': huge, 'proposal': small}, clip.init({'field': huge, 'proposal': small}))
+    gradient = {'model': {'field': huge, 'proposal': small}}
+    found = jax.jit(clip.update)(gradient, clip.init(gradient))[0]['model']
     jax.tree.map(np.testing.assert_array_equal, found['proposal'], small)
     # One norm for all of a network, whose direction stays.
     np.testing.assert_allclose(optax.tree.norm(found['field']), 1, rtol=1e-5)
@@ -92,10 +105,11 @@ def test_each_network_is_clipped_by_itself():
 
 
 def test_the_optimiser_clips_networks_one_by_one():
-    optimizer = make_optimizer({**OPTIONS, 'clip_norm': 1.0}, 100)
-    params = {'field': jnp.zeros(4), 'proposal': jnp.zeros(2)}
-    _, state = optimizer.update({'field': jnp.full(4, 1e4), 'proposal': jnp.array([0.3, 0.4])}, optimizer.init(params), params)
-    first_moment = optax.tree.get(state, 'mu')
+    optimizer = make_optimizer(make_config(optimizer={'clip_norm': 1.0}))
+    params = {'model': {'field': jnp.zeros(4), 'proposal': jnp.zeros(2)}}
+    gradient = {'model': {'field': jnp.full(4, 1e4), 'proposal': jnp.array([0.3, 0.4])}}
+    _, state = optimizer.update(gradient, optimizer.init(params), params)
+    first_moment = optax.tree.get(state, 'mu')['model']
     np.testing.assert_allclose(first_moment['field'], 0.1 * np.full(4, 0.5), rtol=1e-5)
     np.testing.assert_allclose(first_moment['proposal'], 0.1 * np.array([0.3, 0.4]), rtol=1e-5)
 
@@ -114,7 +128,9 @@ def test_random_background_differs_between_keys_and_is_grey_without():
 
 def test_unknown_loss_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match=r"unknown config.losses entry 'mes': expected one of .*mse"):
-        train_step.check_losses({'mes': 1.0})
+        train_step.check_objective({'losses': {'mes': 1.0}, 'regularisers': {}, 'photos': {}})
+    with pytest.raises(UserError, match=r"unknown config.regularisers entry 'l3': expected one of .*squared_kernels"):
+        train_step.check_objective({'losses': {'mse': 1.0}, 'regularisers': {'l3': 1.0}, 'photos': {}})
 
 
 def test_a_weight_counts_as_that_many_pixels(setting):
@@ -162,13 +178,27 @@ def test_randomness_depends_on_the_step_and_on_the_ray(setting):
 
 def test_rays_computed_twice_in_chunks_give_the_same_step(setting):
     state, take = setting
-    config = resolve(tiny.get_config())
-    model, optimizer = make_model(config.model_name, config.model), make_optimizer(OPTIONS, 100)
-    in_chunks = train_step.make_train_step(model, optimizer, config.losses, 'white', 100, seed=0, remat_rays=3)
-    args = (lifting.replicate(state), lifting.shard(some_pixels(8)), lifting.replicate(camera_stack()))
-    found, metrics = jax.tree.map(lambda x: np.asarray(x[0]), lifting.over_devices(in_chunks)(*args))
+    _, take_in_chunks = make_setting(make_config(remat_rays=3))
+    found, metrics = take_in_chunks(state, some_pixels(8))
     expected, expected_metrics = take(state, some_pixels(8))
     assert metrics['loss'][0] == pytest.approx(expected_metrics['loss'][0], rel=1e-5)
     moments = [jax.tree.leaves(optax.tree.get(each.opt_state, 'mu')) for each in (found, expected)]
     for a, b in zip(*moments, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-8)
+
+
+def test_a_regulariser_counts_once_whatever_the_pixels_weigh():
+    plain_state, plain = make_setting(make_config())
+    _, decayed = make_setting(make_config(regularisers={'squared_kernels': 0.5}))
+    for weight in (1.0, 7.0):
+        pixels = some_pixels(4, weight=[weight] * 4)
+        (before, metrics), (after, with_decay) = plain(plain_state, pixels), decayed(plain_state, pixels)
+        mu, mu_decayed = (optax.tree.get(each.opt_state, 'mu')['model'] for each in (before, after))
+        for path, params in jax.tree.leaves_with_path(plain_state.params):
+            extra = 0.1 * 0.5 * np.asarray(params) if 'kernel' in str(path[-1]) else np.zeros(params.shape)
+            one, other = (functools.reduce(lambda tree, key: tree[key.key], path, each) for each in (mu, mu_decayed))
+            np.testing.assert_allclose(other - one, extra, atol=1e-6)
+        kernels = [leaf for path, leaf in jax.tree.leaves_with_path(plain_state.params) if 'kernel' in str(path[-1])]
+        expected = 0.5 * 0.5 * sum(float(np.sum(np.asarray(kernel) ** 2)) for kernel in kernels)
+        found = with_decay['loss'][0] / with_decay['loss'][1] - metrics['loss'][0] / metrics['loss'][1]
+        assert found == pytest.approx(expected, rel=1e-4)

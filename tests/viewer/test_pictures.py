@@ -15,7 +15,7 @@ from nerf.render.image import Renderer
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import init_state
 from nerf.viewer import work
-from nerf.viewer.pictures import SIZES, Pace, Pictures, Settings, finer, passes, to_show
+from nerf.viewer.pictures import SIZES, Pace, Pictures, Settings, finer, to_show
 from nerf.viewer.session import Sessions
 from nerf.viewer.views import View, camera_of, from_browser, shape_of
 from nerf.viewer.watching import Watcher
@@ -30,16 +30,15 @@ def trained():
     config = resolve(tiny.get_config())
     model = make_model(config.model_name, config.model)
     cameras = stack_cameras(POSE[None], LENS[None], np.array([[16, 16]]), 2.0, 6.0)
-    camera = jax.tree.map(lambda field: field[0], cameras)
-    state = init_state(model, make_optimizer(config.optimizer, 10), camera, seed=0)
-    return model, lifting.replicate(state.params), cameras
+    state = init_state(model, make_optimizer(config), cameras, seed=0)
+    return model, lifting.replicate(state.variables), cameras
 
 
 @pytest.fixture(scope='module')
 def pictures(trained):
-    model, params, cameras = trained
+    model, variables, cameras = trained
     made = Pictures(model, 'white', cameras)
-    made.prepare(params)
+    made.prepare(variables)
     return made
 
 
@@ -57,44 +56,39 @@ class Page:
 
 
 def test_the_picture_of_a_view_is_the_renderers_of_its_camera(trained, pictures):
-    model, params, _ = trained
-    found = pictures.render(params, VIEW, Settings(), 1024)
+    model, variables, _ = trained
+    found = pictures.render(variables, VIEW, Settings(), 1024)
     width, height = shape_of(1024, 1.5)
     focal = 0.5 * height / np.tan(0.35)
     lens = np.array([[0.5 * width / (np.tan(0.35) * 1.5), 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     camera = stack_cameras(POSE[None], lens[None], np.array([[width, height]]), 2.0, 6.0)
     camera = jax.tree.map(lambda field: field[0], camera)
-    expected = Renderer(model, 'white').image(params, camera)
+    expected = Renderer(model, 'white').image(variables, camera)
     assert found['rgb'].shape == (height, width, 3)
     assert np.ptp(expected['rgb']) > 0.01
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
 
 
-def test_other_passes_are_rendered_and_known_by_name(trained, pictures):
-    model, params, _ = trained
+def test_other_levels_are_rendered(trained, pictures):
+    _, variables, _ = trained
     coarse = Settings(level=-2)
     assert not pictures.is_ready(coarse)
-    pictures.prepare(params, coarse)
-    found, fine = pictures.render(params, VIEW, coarse, 1024), pictures.render(params, VIEW, Settings(), 1024)
+    pictures.prepare(variables, coarse)
+    found, fine = pictures.render(variables, VIEW, coarse, 1024), pictures.render(variables, VIEW, Settings(), 1024)
     assert np.abs(found['acc'] - fine['acc']).max() > 1e-4
-    assert [tuple(each) for each in passes(model)] == [('coarse', True), ('fine', True)]
-    small = {'num_proposal': 4, 'num_samples': 4}
-    assert [tuple(each) for each in passes(make_model('instant', small))] == [('proposal', False), ('fine', True)]
-    names = [tuple(each) for each in passes(make_model('mipnerf360', small))]
-    assert names == [('proposal 1', False), ('proposal 2', False), ('fine', True)]
 
 
 def test_nothing_is_compiled_while_looking_around(trained):
-    model, params, cameras = trained
+    model, variables, cameras = trained
     grid = Occupancy(np.full(3, -1, np.float32), np.full(3, 1, np.float32), np.ones((4, 4, 4), np.uint8))
     made = Pictures(model, 'white', cameras, occupancy=grid)
-    made.prepare(params)
+    made.prepare(variables)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
     for size in SIZES[:5]:
         for aspect in (0.6, 1.0, 1.9):
-            made.render(params, dataclasses.replace(VIEW, aspect=aspect), Settings(), size)
+            made.render(variables, dataclasses.replace(VIEW, aspect=aspect), Settings(), size)
     jax.monitoring.clear_event_listeners()
     assert not [name for name in compiled if 'compile' in name]
 
@@ -122,13 +116,13 @@ def test_pictures_become_four_times_as_large_up_to_the_limit():
 
 
 def test_errands_end_on_the_page_and_a_move_ends_a_refinement(trained, pictures, monkeypatch):
-    _, params, _ = trained
+    _, variables, _ = trained
     sessions = Sessions()
     page = Page()
     session = sessions.add(page)
     sessions.change(session, VIEW, Settings(shown='depth', most=65536))
     monkeypatch.setattr(pictures, 'answer_size', lambda settings: 1024)
-    assert work.work(sessions, pictures, params)
+    assert work.work(sessions, pictures, variables)
     blocks = []
 
     def check():
@@ -136,11 +130,11 @@ def test_errands_end_on_the_page_and_a_move_ends_a_refinement(trained, pictures,
         if len(blocks) == 3:
             sessions.change(session, dataclasses.replace(VIEW, fov=0.2))
 
-    assert work.work(sessions, pictures, params, check)
+    assert work.work(sessions, pictures, variables, check)
     assert (len(page.shown), len(blocks)) == (1, 3)
-    assert work.work(sessions, pictures, params)
+    assert work.work(sessions, pictures, variables)
     expected = [
-        to_show(pictures.render(params, view, Settings(), 1024), camera_of(view, (39, 26), pictures.cameras), 'depth')
+        to_show(pictures.render(variables, view, Settings(), 1024), camera_of(view, (39, 26), pictures.cameras), 'depth')
         for view in (VIEW, dataclasses.replace(VIEW, fov=0.2))
     ]
     assert len(page.shown) == 2
@@ -148,35 +142,35 @@ def test_errands_end_on_the_page_and_a_move_ends_a_refinement(trained, pictures,
         np.testing.assert_array_equal(found, picture)
     assert page.said[0].startswith('39 x 26 px in ')
     sessions.remove(session)
-    assert not work.work(sessions, pictures, params)
+    assert not work.work(sessions, pictures, variables)
 
 
 def test_where_nothing_is_nothing_hides_what_is_drawn(trained, pictures, monkeypatch):
-    _, params, _ = trained
+    _, variables, _ = trained
     sessions, page = Sessions(), Page()
     sessions.change(sessions.add(page), VIEW)
     seen = {'rgb': np.zeros((1, 2, 3)), 'acc': np.array([[0.9, 0.2]]), 'depth': np.array([[3.0, 6.0]])}
     monkeypatch.setattr(pictures, 'render', lambda *args: seen)
-    assert work.work(sessions, pictures, params)
+    assert work.work(sessions, pictures, variables)
     assert page.depth.tolist() == [[3, np.inf]]
 
 
 def test_a_camera_that_turns_its_back_on_a_forward_facing_scene_gets_a_sentence(trained):
-    model, params, cameras = trained
+    model, variables, cameras = trained
     made = Pictures(model, 'white', cameras.replace(ndc=np.array([[2.5, 2.5]], np.float32)))
     made._kinds[-1, False] = types.SimpleNamespace(pace=Pace())  # would fail if anything were rendered
     sessions, page = Sessions(), Page()
     sessions.change(sessions.add(page), View(from_browser(np.array([1.0, 0, 0, 0]), np.zeros(3)), 0.7, 1.0))
-    assert work.work(sessions, made, params)
+    assert work.work(sessions, made, variables)
     assert 'turn back' in page.said[-1]
     assert page.shown[-1].tolist() == [[[128, 128, 128]]]
-    assert not work.work(sessions, made, params)
+    assert not work.work(sessions, made, variables)
 
 
 def test_training_is_shown_only_while_someone_looks_and_takes_its_share(trained, pictures, monkeypatch):
-    _, params, _ = trained
+    _, variables, _ = trained
     sessions, page = Sessions(), Page()
-    watcher, state = Watcher(sessions, pictures), types.SimpleNamespace(params=params, step=np.zeros(1))
+    watcher, state = Watcher(sessions, pictures), types.SimpleNamespace(variables=variables, step=np.zeros(1))
     monkeypatch.setattr(pictures, 'render', lambda *args: pytest.fail('nobody looks'))
     watcher(1, state)
     monkeypatch.undo()
@@ -196,13 +190,13 @@ def test_training_is_shown_only_while_someone_looks_and_takes_its_share(trained,
 
 
 def test_who_moves_all_the_time_is_shown_something(trained, pictures, monkeypatch):
-    _, params, _ = trained
+    _, variables, _ = trained
     sessions, page = Sessions(), Page()
     session = sessions.add(page)
     sessions.change(session, VIEW)
     monkeypatch.setattr(pictures, 'answer_size', lambda settings: 4096)
     for i in range(3):
         assert work.work(
-            sessions, pictures, params, lambda i=i: sessions.change(session, dataclasses.replace(VIEW, fov=0.2 + i))
+            sessions, pictures, variables, lambda i=i: sessions.change(session, dataclasses.replace(VIEW, fov=0.2 + i))
         )
     assert len(page.shown) == 3

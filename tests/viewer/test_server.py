@@ -167,10 +167,10 @@ def test_a_page_asks_for_what_its_controls_say(page):
 def test_a_pass_without_colours_is_not_shown_in_colour(page):
     client, sessions, _ = page
     client.controls['Show'].use('acc')
-    client.controls['Pass'].use('proposal')
+    client.controls['Level'].use('proposal')
     assert 'colour' not in client.controls['Show'].options
     assert sessions.next_request(0).settings[:2] == ('acc', -2)
-    client.controls['Pass'].use('fine')
+    client.controls['Level'].use('final')
     assert client.controls['Show'].options[0] == 'colour'
 
 

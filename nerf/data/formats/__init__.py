@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from nerf.data import procedural
@@ -165,6 +164,6 @@ def _thin_test(scene: Scene, every: int) -> Scene:
         [scene.names[i] for i in kept],
         [scene.split[i] for i in kept],
         [scene.image(i) for i in kept],
-        jax.tree.map(lambda field: field[kept], scene.cameras),
+        scene.cameras.at(kept),
         scene.weights[kept],
     )

@@ -9,7 +9,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
@@ -56,7 +55,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         FAR if options.far is None else options.far,
     )
     for i, frame in enumerate(frames):
-        check_camera(f'{frame.name} in {frame.listed_in}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
+        check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
     return make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
 
 

@@ -13,7 +13,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, read_json
@@ -72,7 +71,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         numbers['far'] if options.far is None else options.far,
     )
     for i, entry in enumerate(entries):
-        check_camera(f'{entry.name} in {os.path.join(folder, FILE)}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
+        check_camera(f'{entry.name} in {os.path.join(folder, FILE)}', cameras.at(i))
     names, split = [entry.name for entry in entries], [entry.split for entry in entries]
     with np.errstate(over='ignore'):  # what becomes infinite here is refused by `make_scene`
         weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import numpy as np
 
 from nerf.data.images import read_shrunk, size_of
@@ -135,7 +134,7 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
         with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
             cameras = cameras.replace(lens=Lens(np.array(coefficients, np.float32), is_fisheye))
     for i, photo in enumerate(photos):
-        check_camera(f'{photo.name} in {where}', jax.tree.map(lambda field: field[i], cameras))  # noqa: B023
+        check_camera(f'{photo.name} in {where}', cameras.at(i))
     return cameras
 
 

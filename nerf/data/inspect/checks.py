@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import jax
 import numpy as np
 
 from nerf.data.inspect.measures import (
@@ -149,7 +148,7 @@ def _same_views(scene: Scene) -> str | None:
 def _far_tests(scene: Scene) -> str | None:
     positions = np.asarray(scene.cameras.camera_to_world[:, :, 3], np.float64)
     is_training, stand = np.array(scene.split) == 'train', layout(scene.cameras)
-    held_out, training = np.flatnonzero(~is_training), places(jax.tree.map(lambda field: field[is_training], scene.cameras))
+    held_out, training = np.flatnonzero(~is_training), places(scene.cameras.at(is_training))
     if len(training) < 3 or not len(held_out):
         return None
     usual = np.median(nearest(training)[0])

@@ -1,24 +1,9 @@
-"""One step function on a line: fenceposts s [n+1] in rising order, a weight [n] for each interval between them."""
+"""Weights along a ray as a histogram: rising fenceposts s [n+1], and a weight [n] of each interval between them."""
 
-import jax
 import jax.numpy as jnp
 
 from nerf.ray.maths import MACHINE_EPS
 from nerf.ray.structs import Array, expect
-
-
-def stratified(key: Array | None, num: int) -> Array:
-    """`num` rising positions in [0, 1], one in each stratum around an even grid, [num].
-
-    With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2); with None they are the grid.
-    """
-    grid = jnp.linspace(0.0, 1.0, num)
-    if key is None:
-        return grid
-    middle = 0.5 * (grid[1:] + grid[:-1])
-    lower = jnp.concatenate([grid[:1], middle])
-    upper = jnp.concatenate([middle, grid[-1:]])
-    return lower + (upper - lower) * jax.random.uniform(key, (num,))
 
 
 def cdf(weights: Array) -> Array:
@@ -45,35 +30,6 @@ def interpolate(x: Array, xp: Array, fp: Array) -> Array:
     gap = x1 - x0
     share = jnp.where(gap > 0, (x - x0) / jnp.where(gap > 0, gap, 1.0), 0.0)
     return f0 + jnp.clip(share, 0.0, 1.0) * (f1 - f0)
-
-
-def sample(key: Array | None, s: Array, weights: Array, num: int) -> Array:
-    """`num` rising positions distributed like the step function, by inverting its CDF, [num].
-
-    u_i is uniform in the i-th of `num` equal strata of [0, 1) (on an even grid if the key is None). No gradient
-    flows into the positions. Inverse transform sampling of NeRF, section 5.2.
-    """
-    expect('one row of weights', weights, s.shape[0] - 1)
-    if key is None:
-        u = jnp.linspace(0.0, 1.0 - MACHINE_EPS, num)
-    else:
-        u = (jnp.arange(num) + jax.random.uniform(key, (num,), maxval=1.0 - MACHINE_EPS * num)) / num
-    return jax.lax.stop_gradient(interpolate(u, cdf(weights), s))
-
-
-def sample_intervals(key: Array | None, s: Array, weights: Array, num: int) -> Array:
-    """Fenceposts of `num` intervals distributed like the step function, in [0, 1], [num + 1] (mip-NeRF 360's code).
-
-    Positions are drawn as middles of strata of [0, 1), all moved by ONE random number (None: none), and the intervals
-    reach from half way to half way between them; the outermost are as long on either side as room allows.
-    """
-    expect('one row of weights', weights, s.shape[0] - 1)
-    jitter = 0.5 if key is None else jax.random.uniform(key, (), maxval=1.0 - MACHINE_EPS * num)
-    middles = interpolate((jnp.arange(num) + jitter) / num, cdf(weights), s)
-    between = 0.5 * (middles[1:] + middles[:-1])
-    first = jnp.maximum(0.0, 2 * middles[0] - between[0])
-    last = jnp.minimum(1.0, 2 * middles[-1] - between[-1])
-    return jax.lax.stop_gradient(jnp.concatenate([first[None], between, last[None]]))
 
 
 def dilate(s: Array, weights: Array, reach: float) -> tuple[Array, Array]:
