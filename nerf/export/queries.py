@@ -18,9 +18,9 @@ from nerf.render.image import RAYS_PER_BLOCK, default_chunk
 
 # Points of one block on each device; a point is much less work than a ray.
 BLOCK, POINTS_OF_A_RAY = 65536, 8
-# A short ray goes REACH widths to either side of its point; what it has of samples is this share of a long one's.
+# A short ray extends REACH widths to either side of its point, with SHARE times the samples of a full ray.
 REACH, SHARE = 2.0, 0.25
-# It begins at so many times this reach before the point: for spacings that grow with the distance it is nearly even.
+# Its origin is START times this reach before the point, so that spacings that grow with distance are nearly even there.
 START = 10.0
 
 
