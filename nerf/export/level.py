@@ -1,4 +1,4 @@
-"""Choice of the iso-density: that whose iso-surface rays first cross nearest to their median distance.
+"""Choice of the iso-density: the density that rays first exceed nearest to their median distance.
 
 The density at the median distance itself would be too high: where the scene is slightly thinner there would be holes, and rays
 have passed some way through soft surfaces by then.

@@ -65,7 +65,7 @@ def outer_colour(
 
 
 class Queries:
-    """The functions of this file for any number of points and rays, over all devices; each is compiled once."""
+    """Evaluator of this file's functions at any number of points and rays, over all devices; each is compiled once."""
 
     def __init__(self, model: nn.Module, variables: Any, between: Callable[[], None] = lambda: None) -> None:
         """Use replicated variables; `between` is called after each block."""
