@@ -1,4 +1,4 @@
-"""The task `test`: the held-out views as pictures, and how good they are."""
+"""The task `test`: the held-out views as images, and their metrics."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger('nerf')
 
 
 def render_test(job: Job) -> None:
-    """Render the test views to PNGs, and measure them where their images are there."""
+    """Render the held-out test views to PNGs, and compute metrics if their images are available."""
     scene, step = job.scene, job.trained.step
     test = [int(i) for i in scene.indices('test')]
     has_images = len(scene.pixels) > 0
@@ -35,7 +35,7 @@ def render_test(job: Job) -> None:
     for i in left:
         files = colours.pictures(job.render(scene.camera(i)))
         if processes.is_first():
-            # The colour last: where it lies, the view is finished.
+            # Colour is written last: its file marks the view as finished.
             for ending in ('depth', 'acc', 'rgb'):
                 write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
         progress.advance()
@@ -47,7 +47,7 @@ def render_test(job: Job) -> None:
 
 
 def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
-    """Compare the rendered test views with their images: metrics.csv and metrics.json, and a line for the terminal."""
+    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, and logs the means."""
     scene = job.scene
     images, blank = [], []
     for i in test:
