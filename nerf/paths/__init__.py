@@ -18,6 +18,7 @@ from nerf.paths.files import MAX_FRAMES, read_path_file
 from nerf.paths.keyframes import nearest_neighbour_order, smooth_path
 from nerf.paths.orbits import NUM_FRAMES, ellipse, scene_focus, spherical, spiral
 from nerf.ray.cameras import Camera
+from nerf.scene_types import scene_type_of
 
 SMOOTHING = 1.5  # standard deviation in frames, for the path through hand-held training cameras
 
@@ -75,9 +76,8 @@ def default_path(scene: Scene, scene_type: str) -> str:
     Raises:
         UserError: an unknown scene type.
     """
-    if scene_type not in DEFAULT_PATHS:
-        raise unknown('scene_type', scene_type, DEFAULT_PATHS)
-    return 'train' if scene_focus(training(scene)) is None else DEFAULT_PATHS[scene_type]
+    path = scene_type_of(scene_type).default_path
+    return 'train' if scene_focus(training(scene)) is None else path
 
 
 def follow(cameras: Camera, num_frames: int | None = None) -> Camera:
@@ -148,4 +148,3 @@ PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
     'train': lambda scene, options: follow(training(scene), options.num_frames),
     'file': lambda scene, options: from_file(scene, options.file),
 }
-DEFAULT_PATHS = {'object': 'spherical', 'forward_facing': 'spiral', 'unbounded': 'ellipse'}

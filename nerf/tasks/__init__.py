@@ -14,6 +14,7 @@ from nerf.errors import UserError, unknown
 from nerf.host import processes
 from nerf.render import outputs
 from nerf.render.image import Renderer
+from nerf.scene_types import scene_type_of
 from nerf.tasks.geometry import measure_geometry
 from nerf.tasks.job import Job, TaskOptions, load_or_build_occupancy
 from nerf.tasks.mesh import export_mesh
@@ -84,8 +85,8 @@ def should_skip_empty(config: Any, options: TaskOptions) -> bool:
     Raises:
         UserError: asked for in an unbounded scene, where every ray hits something.
     """
-    if config.scene_type != 'unbounded':
+    if scene_type_of(config.scene_type).skips_empty:
         return config.skip_empty if options.skip_empty is None else options.skip_empty
     if options.skip_empty:
-        raise UserError('--skip_empty: in a scene of type unbounded every ray hits something; leave it out')
+        raise UserError(f'--skip_empty: in a scene of type {config.scene_type} every ray hits something; leave it out')
     return False

@@ -15,6 +15,7 @@ from nerf.paths.cameras import check_sees_ahead, frame_size, lenses_at, pinholes
 from nerf.paths.keyframes import quaternions, rotations, smooth_path
 from nerf.paths.orbits import focus_depth, scene_focus
 from nerf.ray.cameras import Camera
+from nerf.scene_types import scene_type_of
 
 # The browser's cameras (viser) follow OpenCV: x right, y down, looking along +z. Ours: x right, y up, along -z.
 TURN = np.diag([1.0, -1.0, -1.0])
@@ -75,7 +76,7 @@ class Subject(NamedTuple):
 
 def subject_of(cameras: Camera, scene_type: str) -> Subject | None:
     """Compute the subject of a scene of type object; None for other types, or without a common focus point."""
-    centre = scene_focus(cameras) if scene_type == 'object' else None
+    centre = scene_focus(cameras) if scene_type_of(scene_type).has_subject else None
     if centre is None:
         return None
     return Subject(centre, float(np.linalg.norm(cameras.camera_to_world[:, :, 3] - centre, axis=1).mean()))
