@@ -54,6 +54,20 @@ def point_to_ndc(point: Float[Array, '3'], scale: Float[Array, '2'], near: float
     return jnp.append(-scale * point[:2] / z, 1 + 2 * near / z)
 
 
+def point_from_ndc(point: Float[Array, '3'], scale: Float[Array, '2'], near: float = 1.0) -> Float[Array, '3']:
+    """Convert a point from NDC to the world: z = 2 near / (z' - 1), x = -x' z / s_x, y = -y' z / s_y.
+
+    A point on the face z' = 1, which is infinitely far, is given a distance of a million times `near`.
+
+    Raises:
+        ValueError: if given a batch of points.
+    """
+    expect('one point', point, 3, lift='over_samples')
+    expect('one NDC scale', scale, 2)
+    z = -near / jnp.maximum((1 - point[2]) / 2, END)
+    return jnp.append(-point[:2] * z / scale, z)
+
+
 def ndc_to_t(ray: Ray, t_ndc: Scalar, near: float = 1.0) -> Float[Array, '']:
     """Convert t' of an NDC ray to t of its world ray at the same point, finite for all t' in [0, 1].
 
