@@ -55,7 +55,8 @@ ROWS = {
     'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
     'pictures': Row(
-        'nerf.render.occupancy nerf.render.evaluation nerf.render.colours nerf.render.outputs nerf.render.video',
+        'nerf.render.occupancy nerf.render.evaluation nerf.render.metrics nerf.render.colours nerf.render.outputs'
+        ' nerf.render.video',
         CORE,
         'jax flax numpy imageio matplotlib jaxtyping',
     ),

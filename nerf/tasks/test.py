@@ -13,6 +13,7 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation
+from nerf.render.metrics import psnr
 from nerf.tasks.job import Job, digest, resumable_folder, write_png
 
 _log = logging.getLogger('nerf')
@@ -55,7 +56,7 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
         prediction = imageio.imread(folder / f'{scene.stem(i)}_rgb.png')
         images.append({'image': scene.stem(i), 'width': truth.shape[1], **evaluation.compare(prediction, truth)})
         nothing = evaluation.over_background(np.zeros_like(scene.image(i)), job.background)
-        blank.append(evaluation.psnr(nothing, truth))
+        blank.append(psnr(nothing, truth))
     mean, by_width = evaluation.mean_metrics(images), evaluation.means_by_width(images)
     report = {
         'mean': mean,
@@ -71,12 +72,11 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     write_atomically(folder / 'metrics.csv', pd.DataFrame(images).to_csv(index=False).encode())
     write_atomically(folder / 'metrics.json', json.dumps(report, indent=2).encode())
     _log.info(
-        'step %d, %d test views: PSNR %.2f dB, SSIM %.4f (the background alone: %.2f dB)',
+        'step %d, %d test views: %s (the background alone: %.2f dB)',
         job.trained.step,
         len(test),
-        mean['psnr'],
-        mean['ssim'],
+        evaluation.in_words(mean),
         np.mean(blank),
     )
     for width, means in by_width.items():
-        _log.info('%5s px wide: PSNR %.2f dB, SSIM %.4f', width, means['psnr'], means['ssim'])
+        _log.info('%5s px wide: %s', width, evaluation.in_words(means))
