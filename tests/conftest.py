@@ -12,7 +12,6 @@ CHECKED = (
     *(
         'nerf.train.state',
         'nerf.train.step',
-        'nerf.train.optimizer',
         'nerf.render.maps',
         'nerf.render.skip',
         'nerf.render.normals',

@@ -46,8 +46,7 @@ class Workload:
 
         def loss(pixel: Pixel, key: Array) -> Array:
             camera, progress = self.cameras.at(pixel.camera), jnp.zeros(())
-            model, background = self.model, config.data.background
-            terms = pixel_terms(model, config.losses, background, {'params': params}, camera, None, pixel, key, progress)
+            terms = pixel_terms(self.model, config, {'params': params}, camera, None, pixel, key, progress)
             return terms['loss']
 
         return jnp.mean(lifting.over_rays(loss)(self.pixels, self.keys))

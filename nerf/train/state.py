@@ -1,5 +1,6 @@
 """All that a run keeps from step to step, besides the data."""
 
+import typing
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from nerf.ray.cameras import Camera, cast
 from nerf.ray.photos import PHOTO_NUMBERS
 
 
+@typing.no_type_check
 @struct.dataclass
 class TrainState:
     """All that a run keeps from step to step, besides the data.

@@ -41,8 +41,7 @@ def check_objective(config: Any) -> None:
 
 def pixel_terms(
     model: nn.Module,
-    losses: Mapping[str, float],
-    background: str,
+    config: Any,
     variables: Mapping[str, Any],
     camera: Camera,
     photo: Photo | None,
@@ -50,12 +49,12 @@ def pixel_terms(
     key: Key[Array, ''],
     progress: Scalar,
 ) -> dict[str, Float[Array, '']]:
-    """Compute the terms of ONE pixel: the weighted `loss`, and the `mse` and `acc` that are reported."""
+    """Compute the terms of ONE pixel: the loss weighted by `config.losses`, and the `mse` and `acc` that are reported."""
     model_key, background_key = split_key(key, 2)
-    behind = background_colour(background, background_key)
+    behind = background_colour(config.data.background, background_key)
     ray, levels, renderings = render_pixel(model, variables, camera, pixel.xy, behind, photo, model_key, progress)
     rendered = RenderedPixel(ray, levels, renderings, target_colour(pixel, behind), progress)
-    loss = sum(weight * LOSSES[name](rendered) for name, weight in losses.items())
+    loss = sum(weight * LOSSES[name](rendered) for name, weight in config.losses.items())
     return {'loss': loss, 'mse': squared_error(renderings[-1].rgb, rendered.target), 'acc': renderings[-1].acc}
 
 
@@ -85,8 +84,7 @@ def make_train_step(
             photos = {name: table for name, table in trainable.items() if name != 'model'}
             return pixel_terms(
                 model,
-                config.losses,
-                config.data.background,
+                config,
                 {'params': trainable['model'], 'state': state.state},
                 cameras.at(pixel.camera),
                 photo_of(photos, pixel.camera),
