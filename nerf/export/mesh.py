@@ -8,15 +8,18 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import jax
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from nerf import lifting
 from nerf.errors import UserError
 from nerf.export.grid import corners, default_box, density_grid, fill_hollows
 from nerf.export.level import find_level
 from nerf.export.queries import Queries
 from nerf.ray.cameras import Camera
+from nerf.ray.ndc import point_from_ndc
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import to_uint8
 from nerf.render.occupancy import build_occupancy
@@ -175,7 +178,7 @@ def finished(queries: Queries, cameras: Camera, vertices: np.ndarray, faces: np.
     towards = -vertex_normals(vertices, faces)
     in_world = vertices
     if cameras.ndc is not None:
-        in_world, faces = from_ndc(vertices, cameras.ndc[0]), faces[:, ::-1]  # z' grows into the distance: a mirror
+        in_world, faces = np.asarray(_to_world(vertices, cameras.ndc[0])), faces[:, ::-1]  # z' grows with distance: a mirror
     normals = vertex_normals(in_world, faces)
     viewdirs = most_frontal_view(in_world, normals, np.asarray(cameras.camera_to_world[:, :, 3], np.float64))
     colours = to_uint8(queries.colour(vertices, towards, viewdirs, width))
@@ -206,7 +209,4 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
 
 
-def from_ndc(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The world points of points [n, 3] in NDC of this scale [2]: z = 2 / (z' - 1), x = -x' z / s_x (`nerf.ray.ndc`)."""
-    z = 2 / (points[:, 2:] - 1)
-    return np.concatenate([-points[:, :2] * z / scale, z], axis=1)
+_to_world = jax.jit(lifting.over_samples(point_from_ndc, in_axes=(0, None)))

@@ -53,6 +53,20 @@ def point_to_ndc(point: Array, scale: Array, near: float = 1.0) -> Array:
     return jnp.append(-scale * point[:2] / z, 1 + 2 * near / z)
 
 
+def point_from_ndc(point: Array, scale: Array, near: float = 1.0) -> Array:
+    """The inverse of `point_to_ndc`, [3] -> [3]: z = 2 near / (z' - 1), x = -x' z / s_x, y = -y' z / s_y.
+
+    A point on the face z' = 1, which is infinitely far, is given a distance of a million times `near`.
+
+    Raises:
+        ValueError: if given a batch of points.
+    """
+    expect('one point', point, 3, lift='over_samples')
+    expect('one NDC scale', scale, 2)
+    z = -near / jnp.maximum((1 - point[2]) / 2, END)
+    return jnp.append(-point[:2] * z / scale, z)
+
+
 def ndc_to_t(ray: Ray, t_ndc: Array, near: float = 1.0) -> Array:
     """The t [] of a world ray at which it is where its NDC ray is at t' [], finite for all t' in [0, 1].
 

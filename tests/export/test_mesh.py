@@ -1,6 +1,5 @@
 import sys
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,11 +11,9 @@ from nerf.data import procedural
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.export import mesh as meshes
-from nerf.export.mesh import MeshOptions, extract_mesh, from_ndc, most_frontal_view, vertex_normals
+from nerf.export.mesh import MeshOptions, extract_mesh, most_frontal_view, vertex_normals
 from nerf.models.protocol import LevelInfo
 from nerf.ray import compositing
-from nerf.ray.cameras import cast
-from nerf.ray.ndc import ndc_to_t
 from nerf.ray.occupancy import Occupancy
 from nerf.ray.structs import Level
 from nerf.train.run_folder import Trained
@@ -203,15 +200,6 @@ def test_ndc():
     nearest = mesh.vertices[:, 2].argmax()
     assert mesh.normals[nearest, 2] > 0.98
     assert np.abs(mesh.colours[nearest] - 255 * (0.5 + 0.5 * np.array([0.1, -0.05, -0.3]))).max() < 8
-
-
-def test_from_ndc_undoes_the_ray_s_way_there():
-    _, _, cameras = procedural.views(16)
-    camera = jax.tree.map(lambda field: jnp.asarray(field[0]), cameras)
-    camera = camera.replace(camera_to_world=jnp.eye(3, 4), ndc=jnp.array([2.5, 2.0]))
-    straight, bent = cast(camera.replace(ndc=None), jnp.array([3.0, 11.0])), cast(camera, jnp.array([3.0, 11.0]))
-    found = from_ndc(np.asarray(bent.origin + 0.6 * bent.direction)[None], np.array([2.5, 2.0]))[0]
-    np.testing.assert_allclose(found, straight.origin + ndc_to_t(straight, jnp.array(0.6)) * straight.direction, rtol=1e-4)
 
 
 def test_normals_of_vertices_are_weighted_by_area():

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.lifting import over_rays
-from nerf.ray.ndc import ndc_to_t, to_ndc
+from nerf.lifting import over_rays, over_samples
+from nerf.ray.ndc import ndc_to_t, point_from_ndc, point_to_ndc, to_ndc
 from nerf.ray.structs import Ray
 
 SCALE = jnp.array([1.7, 2.3])
@@ -77,3 +77,22 @@ def test_a_ray_that_does_not_go_forward_is_finite():
         sideways = world.replace(direction=world.direction.at[2].set(z))
         gradient = jax.grad(lambda ray: jnp.sum(to_ndc(ray, SCALE).direction) + ndc_to_t(ray, jnp.float32(0.5)))(sideways)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((to_ndc(sideways, SCALE), gradient)))
+
+
+@pytest.mark.parametrize('near', [1.0, 0.4])
+def test_points_go_into_the_cube_and_come_back(near):
+    rng = np.random.default_rng(1)
+    z = -np.geomspace(near, 40 * near, 60)
+    world = np.concatenate([rng.uniform(-0.5, 0.5, (60, 2)) * -z[:, None], z[:, None]], axis=1)
+    inside = projective(world, near)
+    found = over_samples(lambda x: point_to_ndc(x, SCALE, near))(jnp.asarray(world, jnp.float32))
+    np.testing.assert_allclose(found, inside, atol=1e-5)
+    # 1 - z' is rounded as 1 is, and is as small as 1 / 20.
+    back = over_samples(lambda x: point_from_ndc(x, SCALE, near))(jnp.asarray(inside, jnp.float32))
+    np.testing.assert_allclose(back, world, rtol=1e-5)
+
+
+def test_a_point_from_the_far_face_is_far_but_finite():
+    for z in (1.0, 1.5):
+        found = point_from_ndc(jnp.array([0.2, -0.1, z]), SCALE)
+        np.testing.assert_allclose(found, 1e6 * np.array([0.2 / 1.7, -0.1 / 2.3, -1]), rtol=1e-5)

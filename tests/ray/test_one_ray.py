@@ -178,6 +178,7 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(lambda key: [jax.random.uniform(each) for each in maths.split_key(key, 3)], (KEY,), ONLY_A_KEY),
     ],
     'ndc.point_to_ndc': [Example(lambda x: ndc.point_to_ndc(x, jnp.array([1.5, 2.0])), (POINT - 3,))],
+    'ndc.point_from_ndc': [Example(lambda x: ndc.point_from_ndc(x, jnp.array([1.5, 2.0])), (POINT - 3,))],
     'ndc.to_ndc': [Example(ndc.to_ndc, (RAY, jnp.array([1.9, 3.3])))],
     'ndc.ndc_to_t': [Example(ndc.ndc_to_t, (RAY, jnp.float32(0.4)))],
     'occupancy.is_occupied': [Example(occupancy.is_occupied, (OCCUPANCY, POINT))],
