@@ -1,4 +1,4 @@
-"""What all tests share: one CPU by default, no silent broadcasting between ranks, one example ray."""
+"""What all tests share: checked signatures, one CPU by default, no silent broadcasting between ranks, one example ray."""
 
 import os
 
@@ -6,11 +6,25 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import pytest
 
-from nerf.ray.structs import Ray
+# Modules, with those below them, whose signatures are checked in all tests: types, and the shapes that jaxtyping's names say.
+# Under vmap a call has the shapes of one ray, so this is the one-ray rule. The hook must be there before they are imported.
+CHECKED = ['nerf.ray', 'nerf.flat']
+jaxtyping.install_import_hook(CHECKED, 'beartype.beartype')
+
+from nerf.ray.structs import Ray  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+@pytest.fixture
+def unchecked():
+    """Switch the check of signatures off, as it is for users: for tests of what a function itself refuses."""
+    jaxtyping.config.update('jaxtyping_disable', True)
+    yield
+    jaxtyping.config.update('jaxtyping_disable', False)
 
 
 @pytest.fixture

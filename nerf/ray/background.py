@@ -1,20 +1,24 @@
-"""The colour behind a scene, and of what a photograph shows over it."""
+"""The colour behind a scene, and a photograph's colour composited over it."""
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
-from nerf.ray.structs import Array, Pixel, expect
+from nerf.ray.structs import Pixel, expect
 
 
-def background_colour(background: str, key: Array | None) -> Array:
-    """Return the colour behind the scene, [3]: 'white', 'black', or 'random' (new for each ray; grey without a key)."""
+def background_colour(background: str, key: Key[Array, ''] | None) -> Float[Array, '3']:
+    """Return the colour behind the scene: 'white', 'black', or 'random' (drawn for each ray; grey without a key).
+
+    Density cannot imitate a random background, as it can a constant one: empty space stays empty.
+    """
     if background == 'random':
         return jnp.full(3, 0.5) if key is None else jax.random.uniform(key, (3,))
     return {'white': jnp.ones(3), 'black': jnp.zeros(3)}[background]
 
 
-def target_colour(pixel: Pixel, background: Array) -> Array:
-    """Composite an observed pixel over a background, [3], sRGB: c + (1 - a) c_bg with premultiplied c.
+def target_colour(pixel: Pixel, background: Float[Array, '3']) -> Float[Array, '3']:
+    """Composite a photograph's pixel over a background, in sRGB: c + (1 - a) c_bg with premultiplied c.
 
     Raises:
         ValueError: if given a batch of pixels.

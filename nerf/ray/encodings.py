@@ -1,28 +1,36 @@
-"""One point, Gaussian or direction as the features an MLP can learn fine detail from."""
+"""Encodings of one point, Gaussian or direction: features from which an MLP can learn fine detail."""
 
 import functools
 import itertools
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from nerf.ray.maths import safe_cos, safe_sin
-from nerf.ray.structs import Array, Gaussian, expect
+from nerf.ray.structs import Gaussian, expect
 
 
-def octaves(x: Array, min_degree: int, max_degree: int, step: int = 1) -> Array:
-    """x times 2^l for every `step`-th l in [min_degree, max_degree), octave after octave, [k] -> [k octaves]."""
+def octaves(x: Float[Array, 'k'], min_degree: int, max_degree: int, step: int = 1) -> Float[Array, 'features']:
+    """Scale x by 2^l for every `step`-th l in [min_degree, max_degree), octave after octave: k features of each.
+
+    Raises:
+        ValueError: if given a batch of points.
+    """
     expect('one point', x, None, lift='over_samples')
     scales = 2.0 ** np.arange(min_degree, max_degree, step, dtype=np.float32)
     return (scales[:, None] * x[None, :]).reshape(len(scales) * x.shape[0])
 
 
-def positional(x: Array, min_degree: int, max_degree: int, identity: bool = False) -> Array:
-    """Sines and cosines of x at octaves l in [min_degree, max_degree), [k] -> [2 k (max - min) (+ k)].
+def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity: bool = False) -> Float[Array, 'features']:
+    """Encode x by sines and cosines at octaves l in [min_degree, max_degree): 2 k features of each, and k of the identity.
 
     gamma(x) = (x if identity, sin(2^l x) for all l, cos(2^l x) for all l). The NeRF paper (equation 4) has 2^l pi x;
-    its code, and this, leave pi out. Exact to float32 for the given x up to about 16 degrees: what is lost beyond is
-    x's own rounding, times 2^l.
+    its code, and this, leave pi out. Exact to float32 for the given x up to about 16 degrees: beyond, the rounding of x
+    itself counts, times 2^l.
+
+    Raises:
+        ValueError: if given a batch of points.
     """
     expect('one point', x, None, lift='over_samples')
     angles = octaves(x, min_degree, max_degree)
@@ -30,28 +38,33 @@ def positional(x: Array, min_degree: int, max_degree: int, identity: bool = Fals
     return jnp.concatenate([x, *features] if identity else features)
 
 
-def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Array:
-    """Expected positional encoding over a Gaussian, -> [6 (max - min)].
+def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '6*({max_degree}-{min_degree})']:
+    """Compute the expectation of the positional encoding over a Gaussian (integrated positional encoding).
 
     E[sin(2^l x)] = sin(2^l mu) exp(-4^l diag(Sigma) / 2), likewise for the cosine (mip-NeRF, equation 14): octaves
-    finer than the Gaussian is wide fade out, which is what prevents aliasing.
+    finer than the Gaussian is wide fade out, which prevents aliasing.
+
+    Raises:
+        ValueError: if given several Gaussians.
     """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     return _expected(gaussian.mean, jnp.diagonal(gaussian.cov), min_degree, max_degree)
 
 
-def _expected(mean: Array, variance: Array, min_degree: int, max_degree: int) -> Array:
-    """E[sin(2^l x)] and E[cos(2^l x)] of normally distributed x, each [k], for all l, -> [2 k (max - min)]."""
+def _expected(
+    mean: Float[Array, 'k'], variance: Float[Array, 'k'], min_degree: int, max_degree: int
+) -> Float[Array, '2*k*({max_degree}-{min_degree})']:
+    """Compute E[sin(2^l x)] and E[cos(2^l x)] of normally distributed x for all l."""
     angles = octaves(mean, min_degree, max_degree)
     fade = jnp.exp(-0.5 * octaves(variance, 2 * min_degree, 2 * max_degree, 2))
     return jnp.concatenate([fade * safe_sin(angles), fade * safe_cos(angles)])
 
 
 @functools.cache
-def icosahedron_basis() -> np.ndarray:
-    """21 unit vectors, [3, 21]: vertices of an icosahedron and middles of its edges, one of each opposite pair.
+def icosahedron_basis() -> Float[np.ndarray, '3 21']:
+    """Return 21 unit vectors: the vertices of an icosahedron and the middles of its edges, one of each opposite pair.
 
-    mip-NeRF 360 projects Gaussians onto these: the three axes alone cannot tell a Gaussian from its mirror image.
+    mip-NeRF 360 projects Gaussians onto these: the variances along three axes are the same for a Gaussian and its mirror image.
     """
     golden = (1 + np.sqrt(5)) / 2
     vertices = np.array([np.roll([0, a, b * golden], k) for k in range(3) for a in (-1, 1) for b in (-1, 1)])
@@ -63,10 +76,13 @@ def icosahedron_basis() -> np.ndarray:
     return directions[directions[np.arange(len(directions)), first] > 0].T.astype(np.float32)
 
 
-def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Array:
-    """As `integrated`, of the Gaussian's projections on 21 directions, -> [42 (max - min)] (mip-NeRF 360, section 2).
+def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '42*({max_degree}-{min_degree})']:
+    """Compute the integrated positional encoding of a Gaussian's projections on the 21 directions of `icosahedron_basis`.
 
-    Along a column b of `icosahedron_basis`, the mean is b . mu and the variance b^T Sigma b.
+    Along a direction b the mean is b . mu and the variance b^T Sigma b. Source: mip-NeRF 360, on off-axis positional encoding.
+
+    Raises:
+        ValueError: if given several Gaussians.
     """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     basis = icosahedron_basis()
@@ -76,16 +92,23 @@ def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) ->
     return _expected(mean, jnp.maximum(variance, 0.0), min_degree, max_degree)
 
 
-def direction(viewdir: Array, max_degree: int) -> Array:
-    """A unit view direction and its positional encoding, [3] -> [3 + 6 max_degree]."""
+def direction(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '3+6*{max_degree}']:
+    """Encode a unit view direction: itself, and its positional encoding.
+
+    Raises:
+        ValueError: if given a batch of directions.
+    """
     expect('one viewdir', viewdir, 3)
     return positional(viewdir, 0, max_degree, identity=True)
 
 
-def spherical_harmonics(viewdir: Array, max_degree: int) -> Array:
-    """The real spherical harmonics of a unit vector in the first `max_degree` <= 4 bands, [3] -> [max_degree^2].
+def spherical_harmonics(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '{max_degree}**2']:
+    """Encode a unit view direction by the real spherical harmonics of the first `max_degree` <= 4 bands.
 
     Y_l^m for l < max_degree and m = -l .. l, orthonormal on the sphere, as polynomials of x, y, z.
+
+    Raises:
+        ValueError: if given a batch of directions, or a `max_degree` that is not 1 to 4.
     """
     expect('one viewdir', viewdir, 3)
     if not 1 <= max_degree <= 4:

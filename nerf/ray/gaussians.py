@@ -1,18 +1,29 @@
-"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and what becomes of them in a bent space."""
+"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and their images under a contraction of space."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import Array, Gaussian, expect
+from nerf.ray.structs import Gaussian, expect
 
 
-def along_ray(t_mean: Array, t_var: Array, r_var: Array, origin: Array, direction: Array) -> Gaussian:
-    """A Gaussian given along and across the ray, in world axes (mip-NeRF, equation 8).
+def along_ray(
+    t_mean: Float[Array, ''],
+    t_var: Float[Array, ''],
+    r_var: Float[Array, ''],
+    origin: Float[Array, '3'],
+    direction: Float[Array, '3'],
+) -> Gaussian:
+    """Convert moments along and across the ray into a Gaussian in world axes (mip-NeRF, equation 8).
 
-    mu = o + t_mean d, Sigma = t_var d d^T + r_var (I - d d^T / |d|^2); t_mean, t_var in t, r_var in world^2.
+    mu = o + t_mean d, Sigma = t_var d d^T + r_var (I - d d^T / |d|^2); t_mean in t, t_var in t^2, r_var in world^2. Only the
+    second term is divided by |d|^2: d is not normalised, and lengths along the ray are given in t, across it in the world.
+
+    Raises:
+        ValueError: if given several segments or rays.
     """
     expect('one segment, t_mean', t_mean, lift='over_samples')
     expect('one origin', origin, 3, lift='over_samples, over_rays')
@@ -21,14 +32,21 @@ def along_ray(t_mean: Array, t_var: Array, r_var: Array, origin: Array, directio
     return Gaussian(mean=origin + t_mean * direction, cov=t_var * outer + r_var * across)
 
 
-def frustum_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, radius: Array) -> Gaussian:
-    """The conical frustum between t0 and t1 [] of a cone with radius r t, as the Gaussian of equal moments.
+def frustum_to_gaussian(
+    t0: Float[Array, ''],
+    t1: Float[Array, ''],
+    origin: Float[Array, '3'],
+    direction: Float[Array, '3'],
+    radius: Float[Array, ''],
+) -> Gaussian:
+    """Approximate the conical frustum between t0 and t1, of a cone with radius r t, by the Gaussian with its moments.
 
-    With t_mu = (t0 + t1) / 2 and t_delta = (t1 - t0) / 2 (mip-NeRF, equation 7, whose form does not cancel):
-    t_mean = t_mu + 2 t_mu t_delta^2 / (3 t_mu^2 + t_delta^2),
-    t_var = t_delta^2 / 3 - 4 t_delta^4 (12 t_mu^2 - t_delta^2) / (15 (3 t_mu^2 + t_delta^2)^2),
-    r_var = r^2 (t_mu^2 / 4 + 5 t_delta^2 / 12 - 4 t_delta^4 / (15 (3 t_mu^2 + t_delta^2))).
-    An empty frustum (t0 = t1, also both 0) is a point.
+    With t_mu = (t0 + t1) / 2 and t_delta = (t1 - t0) / 2:
+        t_mean = t_mu + 2 t_mu t_delta^2 / (3 t_mu^2 + t_delta^2)
+        t_var = t_delta^2 / 3 - 4 t_delta^4 (12 t_mu^2 - t_delta^2) / (15 (3 t_mu^2 + t_delta^2)^2)
+        r_var = r^2 (t_mu^2 / 4 + 5 t_delta^2 / 12 - 4 t_delta^4 / (15 (3 t_mu^2 + t_delta^2)))
+    This is mip-NeRF's equation 7: written with t0 and t1, nearly equal powers cancel in float32. An empty frustum (t0 = t1,
+    also both 0) is a point.
 
     Raises:
         ValueError: if given several intervals or rays.
@@ -47,10 +65,16 @@ def frustum_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, r
     return along_ray(t_mean, t_var, r_var, origin, direction)
 
 
-def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, radius: Array) -> Gaussian:
-    """The cylinder between t0 and t1 [] with radius r, as the Gaussian of equal moments.
+def cylinder_to_gaussian(
+    t0: Float[Array, ''],
+    t1: Float[Array, ''],
+    origin: Float[Array, '3'],
+    direction: Float[Array, '3'],
+    radius: Float[Array, ''],
+) -> Gaussian:
+    """Approximate the cylinder between t0 and t1, with radius r, by the Gaussian with its moments.
 
-    t_mean = (t0 + t1) / 2, t_var = (t1 - t0)^2 / 12, r_var = r^2 / 4. For rays that do not widen (NDC).
+    t_mean = (t0 + t1) / 2, t_var = (t1 - t0)^2 / 12, r_var = r^2 / 4. It stands for a cone where rays do not widen (NDC).
 
     Raises:
         ValueError: if given several intervals or rays.
@@ -60,7 +84,7 @@ def cylinder_to_gaussian(t0: Array, t1: Array, origin: Array, direction: Array, 
     return along_ray(0.5 * (t0 + t1), (t1 - t0) ** 2 / 12, radius**2 / 4, origin, direction)
 
 
-def cube_to_gaussian(point: Array, width: Array) -> Gaussian:
+def cube_to_gaussian(point: Float[Array, '3'], width: Float[Array, '']) -> Gaussian:
     """Return the Gaussian with the moments of a cube around a point, covariance width^2 / 12 I.
 
     Raises:
@@ -70,8 +94,14 @@ def cube_to_gaussian(point: Array, width: Array) -> Gaussian:
     return Gaussian(mean=point, cov=width**2 / 12 * jnp.eye(3))
 
 
-def push_forward(function: Callable[[Array], Array], gaussian: Gaussian) -> Gaussian:
-    """A Gaussian after a function f of its points, linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, equation 8)."""
+def push_forward(function: Callable[[Float[Array, '3']], Float[Array, '3']], gaussian: Gaussian) -> Gaussian:
+    """Map a Gaussian by a function f of points, linearised at its mean: mean f(mu), covariance J Sigma J^T.
+
+    J is the Jacobian of f at mu, as in an extended Kalman filter. Source: mip-NeRF 360, on parameterising scenes and rays.
+
+    Raises:
+        ValueError: if given several Gaussians.
+    """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     jacobian = jax.jacfwd(function)(gaussian.mean)
     # Products of 3 x 3 matrices are written out: lifted, they stay elementwise instead of many tiny matrix products.

@@ -1,15 +1,19 @@
-"""Weights along a ray as a histogram: rising fenceposts s [n+1], and a weight [n] of each interval between them."""
+"""Weights along a ray as a histogram: rising fenceposts s, and a weight of each interval between them."""
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import expect
 
 
-def cdf(weights: Array) -> Array:
-    """The distribution function at the fenceposts, [n] -> [n+1], from exactly 0 to exactly 1.
+def cdf(weights: Float[Array, 'n']) -> Float[Array, 'n+1']:
+    """Compute the cumulative distribution at the fenceposts, c_k = sum_{i<k} w_i / sum_i w_i, from exactly 0 to exactly 1.
 
-    Weights need not be normalised; where all are zero the distribution is uniform over the intervals.
+    Weights need not be normalised; if all are zero the distribution is uniform over the intervals.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, None)
     total = jnp.sum(weights)
@@ -18,10 +22,13 @@ def cdf(weights: Array) -> Array:
     return jnp.concatenate([jnp.zeros(1), inner, jnp.ones(1)])
 
 
-def interpolate(x: Array, xp: Array, fp: Array) -> Array:
-    """The piecewise linear function through (xp, fp) [n+1] at x [m], for rising xp and fp (steps are allowed), [m].
+def interpolate(x: Float[Array, 'm'], xp: Float[Array, 'posts'], fp: Float[Array, 'posts']) -> Float[Array, 'm']:
+    """Evaluate the piecewise linear function through (xp, fp) at x, for rising xp and fp (steps are allowed).
 
-    Counting the fenceposts before x is faster than a binary search at the lengths that rays have.
+    The fenceposts before x are counted, which is faster than a binary search at the lengths that rays have.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of xp', xp, None)
     last = jnp.sum(x[:, None] >= xp[None, :], axis=1, dtype=jnp.int32)
@@ -32,13 +39,18 @@ def interpolate(x: Array, xp: Array, fp: Array) -> Array:
     return f0 + jnp.clip(share, 0.0, 1.0) * (f1 - f0)
 
 
-def dilate(s: Array, weights: Array, reach: float) -> tuple[Array, Array]:
-    """The step function of the highest density within `reach`, fenceposts [m+1] in [0, 1], weights [m].
+def dilate(
+    s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], reach: Float[Array, ''] | float
+) -> tuple[Float[Array, '3*posts-4'], Float[Array, '3*posts-5']]:
+    """Dilate a histogram: at each position take the highest density, w_i / (s_{i+1} - s_i), found within `reach`.
 
-    Each interval is made longer by `reach` on both sides, and where several overlap the densest counts: a proposal then
-    also covers what a neighbouring ray, or the same ray with other samples, would have seen (mip-NeRF 360, section 3 of
-    the supplement). What lies in an interval of no length is not lost. The weights of all 3 n intervals sum to 1; the two
-    outermost are left out, so that m = 3 n - 2.
+    A proposal's weights are exact for this ray's samples only; dilated, they also cover what neighbouring rays, or this ray
+    with other samples, may hit. Returns fenceposts and weights. Density in an interval of no length is not lost. The weights
+    of all 3 n intervals sum to 1; the outermost two are left out, which leaves 3 n - 2. Source: mip-NeRF 360, the
+    supplement's part on dilation.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, s.shape[0] - 1)
     width = s[1:] - s[:-1]
@@ -51,11 +63,14 @@ def dilate(s: Array, weights: Array, reach: float) -> tuple[Array, Array]:
     return posts[1:-1], (spread / jnp.maximum(jnp.sum(spread), MACHINE_EPS))[1:-1]
 
 
-def anneal(weights: Array, progress: Array | float, slope: float) -> Array:
-    """Weights w^a, [n] -> [n], that are flat when training begins and as they are when it ends.
+def anneal(weights: Float[Array, 'n'], progress: Float[Array, ''] | float, slope: float) -> Float[Array, 'n']:
+    """Anneal weights, w^a with a = slope p / ((slope - 1) p + 1): flat at progress p = 0, unchanged at p = 1.
 
-    a = slope p / ((slope - 1) p + 1) with the progress p (mip-NeRF 360, equation 20): samples are first spread, so that a
-    proposal which errs early is found out. What has no weight gets none, at any progress.
+    Early in training samples are so spread along the ray, and a proposal that is wrong there is corrected. Weights of exactly
+    0 stay 0 at any progress. Source: mip-NeRF 360, the part on annealing.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, None)
     power = slope * progress / ((slope - 1) * progress + 1)
@@ -63,11 +78,14 @@ def anneal(weights: Array, progress: Array | float, slope: float) -> Array:
     return jnp.where(positive, jnp.where(positive, weights, 1.0) ** power, 0.0)
 
 
-def blur_and_pad(weights: Array, padding: float) -> Array:
-    """mip-NeRF's smoothed weights for resampling, w'_k = (max(w_{k-1}, w_k) + max(w_k, w_{k+1})) / 2 + alpha, [n] -> [n].
+def blur_and_pad(weights: Float[Array, 'n'], padding: float) -> Float[Array, 'n']:
+    """Smooth weights for resampling, w'_k = (max(w_{k-1}, w_k) + max(w_k, w_{k+1})) / 2 + alpha, with `padding` alpha.
 
-    The two-tap maximum, then two-tap average makes the envelope wide enough not to miss a surface at an interval's
-    edge; the padding alpha keeps some samples everywhere (mip-NeRF, section 3.1).
+    The two-tap maximum, then two-tap average widens the histogram so that a surface at an interval's edge is not missed; the
+    padding keeps some samples everywhere. Source: mip-NeRF, section 3.2.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, None)
     padded = jnp.concatenate([weights[:1], weights, weights[-1:]])
@@ -75,11 +93,19 @@ def blur_and_pad(weights: Array, padding: float) -> Array:
     return 0.5 * (highest[:-1] + highest[1:]) + padding
 
 
-def quantile(q: float, posts: Array, weights: Array, beyond: Array) -> Array:
-    """Where the accumulated weight reaches q, [], or `beyond` if it never does.
+def quantile(
+    q: Float[Array, ''] | float,
+    posts: Float[Array, 'posts'],
+    weights: Float[Array, 'posts-1'],
+    beyond: Float[Array, ''] | float,
+) -> Float[Array, '']:
+    """Find the position by which the accumulated weight reaches q; `beyond` if it never does.
 
-    Unlike `sample`, weights [n] here are probabilities that may sum to less than 1; within an interval (posts [n+1])
-    they accumulate evenly.
+    Weights here are probabilities, which may sum to less than 1, and are not normalised; within an interval they accumulate
+    evenly.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, posts.shape[0] - 1)
     accumulated = jnp.concatenate([jnp.zeros(1), jnp.cumsum(weights)])

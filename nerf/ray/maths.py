@@ -2,76 +2,92 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import expect
 
 MACHINE_EPS = float(jnp.finfo(jnp.float32).eps)
 
 
-def safe_sqrt(x: Array) -> Array:
-    """Square root of x [] >= 0 whose gradient at 0 is 0 instead of infinite.
+def safe_sqrt(x: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Compute the square root of x >= 0, elementwise, with gradient 0 instead of infinity at x = 0.
 
-    Both branches of a `where` are differentiated, so the argument is made safe before the root is taken.
+    Both branches of a `where` are differentiated, and 0 times infinity is NaN: so x is replaced before the root is taken.
     """
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
 
 
-def norm(v: Array) -> Array:
-    """Length of a vector, |v| = sqrt(sum_i v_i^2), [n] -> [], with gradient 0 at v = 0."""
+def norm(v: Float[Array, 'n']) -> Float[Array, '']:
+    """Compute the length of a vector, |v| = sqrt(sum_i v_i^2), with gradient 0 at v = 0.
+
+    Raises:
+        ValueError: if given a batch of vectors.
+    """
     expect('one vector', v, None)
     return safe_sqrt(jnp.sum(v**2))
 
 
-def normalise(v: Array) -> Array:
-    """Unit vector v / |v|, [n] -> [n]; the zero vector stays zero, with a finite gradient."""
+def normalise(v: Float[Array, 'n']) -> Float[Array, 'n']:
+    """Compute the unit vector v / |v|; the zero vector stays zero, with a finite gradient.
+
+    Raises:
+        ValueError: if given a batch of vectors.
+    """
     length = norm(v)
     return v / jnp.where(length > 0, length, 1.0)
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """Matrix product a b in full float32 precision, [m, k] x [k, ...].
+def matmul(a: Float[Array, 'm k'], b: Float[Array, 'k *n']) -> Float[Array, 'm *n']:
+    """Multiply a matrix by a matrix or a vector in full float32 precision.
 
     Accelerators multiply in TF32 or bfloat16 by default, which is too coarse for poses and Gaussians.
+
+    Raises:
+        ValueError: if given a batch of matrices a.
     """
     expect('one matrix', a, None, None)
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
-def exclusive_cumsum(x: Array) -> Array:
-    """Sums of all entries before each one, y_i = sum_{j<i} x_j, [n] -> [n]."""
+def exclusive_cumsum(x: Float[Array, 'n']) -> Float[Array, 'n']:
+    """Compute the sum of all entries before each one, y_i = sum_{j<i} x_j.
+
+    Raises:
+        ValueError: if given a batch of rows.
+    """
     expect('one row', x, None)
     return jnp.concatenate([jnp.zeros_like(x[:1]), jnp.cumsum(x[:-1])])
 
 
-def _range_reduced(x: Array) -> Array:
-    """x where it is small, else x modulo 100 pi: some TPUs return NaN for the sine of a huge argument."""
+def _range_reduced(x: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Return x where it is small, else x modulo 100 pi: some TPUs return NaN for the sine of a huge argument."""
     period = 100 * jnp.pi
     return jnp.where(jnp.abs(x) < period, x, jnp.mod(x, period)) if jax.default_backend() == 'tpu' else x
 
 
-def safe_sin(x: Array) -> Array:
-    """sin(x), elementwise, with the argument reduced first where the hardware needs that (TPU)."""
+def safe_sin(x: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Compute sin(x), elementwise, with the argument reduced first where the hardware needs that (TPU)."""
     return jnp.sin(_range_reduced(x))
 
 
-def safe_cos(x: Array) -> Array:
-    """cos(x), elementwise, with the argument reduced first where the hardware needs that (TPU)."""
+def safe_cos(x: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Compute cos(x), elementwise, with the argument reduced first where the hardware needs that (TPU)."""
     return jnp.cos(_range_reduced(x))
 
 
-def linear_to_srgb(linear: Array) -> Array:
-    """Linear light to sRGB, elementwise, [0, 1] -> [0, 1] (IEC 61966-2-1), with a finite gradient at 0."""
+def linear_to_srgb(linear: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Convert linear light to sRGB, elementwise, [0, 1] to [0, 1] (IEC 61966-2-1), with a finite gradient at 0."""
     safe = jnp.maximum(linear, 0.0031308)
     return jnp.where(linear <= 0.0031308, 12.92 * linear, 1.055 * safe ** (1 / 2.4) - 0.055)
 
 
-def srgb_to_linear(srgb: Array) -> Array:
-    """sRGB to linear light, elementwise, [0, 1] -> [0, 1]; the inverse of `linear_to_srgb`."""
+def srgb_to_linear(srgb: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Convert sRGB to linear light, elementwise, [0, 1] to [0, 1]; the inverse of `linear_to_srgb`."""
     safe = jnp.maximum(srgb, 0.04045)
     return jnp.where(srgb <= 0.04045, srgb / 12.92, ((safe + 0.055) / 1.055) ** 2.4)
 
 
-def split_key(key: Array | None, num: int) -> list[Array | None]:
-    """`num` independent keys from one ray's key; None (deterministic) gives `num` times None."""
+def split_key(key: Key[Array, ''] | None, num: int) -> list[Key[Array, ''] | None]:
+    """Split one ray's key into `num` independent keys; None (deterministic) gives `num` times None."""
     return [None] * num if key is None else list(jax.random.split(key, num))

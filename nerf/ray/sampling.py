@@ -6,16 +6,18 @@ width of its interval over its weight, which has no bound.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from nerf.ray.histogram import cdf, interpolate
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import Array, expect
+from nerf.ray.structs import expect
 
 
-def stratified(key: Array | None, num: int) -> Array:
-    """`num` rising positions in [0, 1], one in each stratum around an even grid, [num].
+def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, '{num}']:
+    """Draw `num` rising positions in [0, 1], one in each stratum around the points of an even grid.
 
-    With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2); with None they are the grid.
+    With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2), so that over the steps of training
+    the field is evaluated at all positions, not only at those of a grid; with None they are the grid.
     """
     grid = jnp.linspace(0.0, 1.0, num)
     if key is None:
@@ -26,11 +28,16 @@ def stratified(key: Array | None, num: int) -> Array:
     return lower + (upper - lower) * jax.random.uniform(key, (num,))
 
 
-def sample(key: Array | None, s: Array, weights: Array, num: int) -> Array:
-    """`num` rising positions distributed like the step function, by inverting its CDF, [num].
+def sample(
+    key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
+) -> Float[Array, '{num}']:
+    """Draw `num` rising positions distributed like a histogram, by inverse transform sampling: CDF^-1(u_i).
 
-    u_i is uniform in the i-th of `num` equal strata of [0, 1) (on an even grid if the key is None). No gradient
-    flows into the positions. Inverse transform sampling of NeRF, section 5.2.
+    u_i is uniform in the i-th of `num` equal strata of [0, 1), or on an even grid if the key is None. The gradient is stopped:
+    see the module. Source: NeRF, section 5.2.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, s.shape[0] - 1)
     if key is None:
@@ -40,11 +47,17 @@ def sample(key: Array | None, s: Array, weights: Array, num: int) -> Array:
     return jax.lax.stop_gradient(interpolate(u, cdf(weights), s))
 
 
-def sample_intervals(key: Array | None, s: Array, weights: Array, num: int) -> Array:
-    """Fenceposts of `num` intervals distributed like the step function, in [0, 1], [num + 1] (mip-NeRF 360's code).
+def sample_intervals(
+    key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
+) -> Float[Array, '{num}+1']:
+    """Draw the fenceposts of `num` adjacent intervals in [0, 1], distributed like a histogram.
 
-    Positions are drawn as middles of strata of [0, 1), all moved by ONE random number (None: none), and the intervals
-    reach from half way to half way between them; the outermost are as long on either side as room allows.
+    Middles are drawn as CDF^-1((i + u) / num) with ONE random number u for all (1/2 if the key is None), so that intervals are
+    not of random lengths. They reach half way to their neighbours; the outermost two are symmetric about their middles where
+    [0, 1] allows. The gradient is stopped: see the module. Source: the code of mip-NeRF 360.
+
+    Raises:
+        ValueError: if given a batch of rays.
     """
     expect('one row of weights', weights, s.shape[0] - 1)
     jitter = 0.5 if key is None else jax.random.uniform(key, (), maxval=1.0 - MACHINE_EPS * num)

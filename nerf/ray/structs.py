@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax.typing import ArrayLike
 
 Array = jax.Array
 
@@ -128,7 +129,7 @@ class RenderedPixel:
     progress: Array | float
 
 
-def expect(what: str, value: Array, *shape: int | None, lift: str = 'over_rays') -> None:
+def expect(what: str, value: ArrayLike, *shape: int | None, lift: str = 'over_rays') -> None:
     """Refuse a batch: raise unless `value` has this shape (None: any length).
 
     Raises:

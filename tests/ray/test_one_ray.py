@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -313,6 +314,7 @@ def test_lifted_equals_the_stack_of_single_calls(example):
     assert_close(lifted, expected)
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('count', [3, 10])
 @pytest.mark.parametrize('example', CASES)
 def test_a_batch_is_refused_with_a_sentence(example, count):
@@ -322,6 +324,7 @@ def test_a_batch_is_refused_with_a_sentence(example, count):
             example.call(*batch_of(example.args, count))
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('example', [case for case in CASES if case.values[0].takes_batch])
 def test_a_batch_is_taken_only_where_it_does_no_harm(example):
     args = batch_of(example.args, 3)
@@ -330,6 +333,15 @@ def test_a_batch_is_taken_only_where_it_does_no_harm(example):
     else:
         with pytest.raises((TypeError, ValueError)):
             example.call(*args)
+
+
+def test_signatures_are_checked():
+    # Functions of a module that was imported before the hook was installed would not be wrapped.
+    assert not [name for name, function in FUNCTIONS.items() if not hasattr(function, '__wrapped__')]
+    with pytest.raises(jaxtyping.TypeCheckError, match=r'parameters of nerf\.ray\.sampling\.sample'):
+        sampling.sample(KEY, POSTS, WEIGHTS[1:], 6)
+    with pytest.raises(jaxtyping.TypeCheckError, match=r'parameters of nerf\.ray\.histogram\.cdf'):
+        jax.jit(over_rays(histogram.cdf))(jnp.zeros((2, 3, 4)))
 
 
 @pytest.mark.parametrize('module', MODULES, ids=lambda module: module.__name__)
