@@ -3,16 +3,15 @@
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from nerf.config import SCENE_TYPES
 from nerf.models import default_fields
+from nerf.scene_types import MODEL_FIELDS
 
 
 def model_config(name: str) -> ml_collections.ConfigDict:
     """The constructor fields of a model; those that `scene_type` decides are open."""
     fields = default_fields(name)
-    decided = SCENE_TYPES['object']['model']
     return ml_collections.ConfigDict(
-        {field: placeholder(type(value)) if field in decided else value for field, value in fields.items()}
+        {field: placeholder(type(value)) if field in MODEL_FIELDS else value for field, value in fields.items()}
     )
 
 

@@ -5,24 +5,7 @@ from typing import Any
 import ml_collections
 
 from nerf.errors import UserError, unknown
-
-SCENE_TYPES: dict[str, dict[str, dict[str, Any]]] = {
-    # A thing in the middle of nothing: cameras look inwards, what is behind it is one colour.
-    'object': {
-        'model': {'spacing': 'linear', 'contract': False, 'opaque_background': False},
-        'data': {'background': 'white'},
-    },
-    # What is before cameras that all look one way: rays are cast into normalised device coordinates.
-    'forward_facing': {
-        'model': {'spacing': 'linear', 'contract': False, 'opaque_background': False},
-        'data': {'background': 'black'},
-    },
-    # Everything around cameras that look anywhere, as far as it goes.
-    'unbounded': {
-        'model': {'spacing': 'disparity', 'contract': True, 'opaque_background': True},
-        'data': {'background': 'black'},
-    },
-}
+from nerf.scene_types import MODEL_FIELDS, scene_type_of
 
 BACKGROUNDS = ('white', 'black', 'random')
 
@@ -48,12 +31,11 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
         UserError: an unknown scene_type, background or batching, or a number that cannot be.
     """
     config = ml_collections.ConfigDict(config)
-    if config.scene_type not in SCENE_TYPES:
-        raise unknown('scene_type', config.scene_type, SCENE_TYPES)
-    for section, defaults in SCENE_TYPES[config.scene_type].items():
-        for name, value in defaults.items():
+    scene_type = scene_type_of(config.scene_type)
+    for section, names in (('model', MODEL_FIELDS), ('data', ('background',))):
+        for name in names:
             if name in config[section] and config[section][name] is None:
-                config[section][name] = value
+                config[section][name] = getattr(scene_type, name)
     with config.unlocked():
         config.model.compute_dtype = config.compute_dtype
     if config.data.background not in BACKGROUNDS:

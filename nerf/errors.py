@@ -1,4 +1,4 @@
-"""How a user's mistake ends: one sentence, no traceback, exit status 1."""
+"""User errors: one-sentence messages without a traceback, and exit status 1."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -8,11 +8,11 @@ Result = TypeVar('Result')
 
 
 class UserError(Exception):
-    """A mistake the user can mend: the message names the file or option, what was found, expected, and what to do."""
+    """Error that the user can correct: the message names the file or option, what was found and expected, and what to do."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is in no registry, with the names that are."""
+    """Return the error for a name that is not in a registry, listing the registered names."""
     return UserError(f'unknown {kind} {name!r}: expected one of {", ".join(sorted(known))}')
 
 

@@ -1,30 +1,32 @@
-"""What all tests share: checked signatures, one CPU by default, no silent broadcasting between ranks, one example ray."""
+"""What all tests share: one CPU by default, no silent broadcasting between ranks, one example ray."""
 
 import os
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
-import jax
-import jax.numpy as jnp
 import jaxtyping
-import pytest
 
-# Modules, with those below them, whose signatures are checked in all tests: types, and the shapes that jaxtyping's names say.
-# Under vmap a call has the shapes of one ray, so this is the one-ray rule. The hook must be there before they are imported.
-CHECKED = ['nerf.ray', 'nerf.flat']
+# Shapes in the signatures of the core are checked at every call, before anything imports it.
+CHECKED = (
+    *('nerf.ray', 'nerf.flat', 'nerf.lifting', 'nerf.fields', 'nerf.models'),
+    *(
+        'nerf.train.state',
+        'nerf.train.step',
+        'nerf.train.optimizer',
+        'nerf.render.maps',
+        'nerf.render.skip',
+        'nerf.render.normals',
+    ),
+)
 jaxtyping.install_import_hook(CHECKED, 'beartype.beartype')
 
-from nerf.ray.structs import Ray  # noqa: E402
+import jax
+import jax.numpy as jnp
+import pytest
+
+from nerf.ray.structs import Ray
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-
-
-@pytest.fixture
-def unchecked():
-    """Switch the check of signatures off, as it is for users: for tests of what a function itself refuses."""
-    jaxtyping.config.update('jaxtyping_disable', True)
-    yield
-    jaxtyping.config.update('jaxtyping_disable', False)
 
 
 @pytest.fixture
@@ -39,3 +41,11 @@ def ray() -> Ray:
         near=jnp.array(2.0),
         far=jnp.array(6.0),
     )
+
+
+@pytest.fixture
+def unchecked():
+    """Switch the checks of shapes off, to see the library's own refusals."""
+    jaxtyping.config.update('jaxtyping_disable', True)
+    yield
+    jaxtyping.config.update('jaxtyping_disable', False)

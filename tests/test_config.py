@@ -5,9 +5,10 @@ import pytest
 
 import configs
 from configs import default, mipnerf360, tiny
-from nerf.config import SCENE_TYPES, check_same_training, resolve
+from nerf.config import check_same_training, resolve
 from nerf.errors import UserError
 from nerf.models import MODELS, make_model
+from nerf.scene_types import SCENE_TYPES
 from nerf.train.step import check_objective
 
 NAMES = sorted(path.stem for path in Path(configs.__file__).parent.glob('*.py') if path.stem not in ('__init__', 'default'))

@@ -31,7 +31,7 @@ BESIDE = f'{CORE} host configs data pictures'
 WITH_TENSORFLOW = f'{BESIDE} stored'
 ROWS = {
     # 1. ground: the maths of one ray and the lift, which do not know each other
-    'maths': Row('nerf.errors nerf.ray nerf.ray.*', packages='jax flax numpy jaxtyping'),
+    'maths': Row('nerf.errors nerf.scene_types nerf.ray nerf.ray.*', packages='jax flax numpy jaxtyping'),
     'ground': Row('nerf.flat nerf.lifting', packages='jax flax numpy jaxtyping'),
     # 2. core
     'fields': Row('nerf.fields nerf.fields.*', GROUND, 'jax flax optax numpy jaxtyping'),
@@ -55,7 +55,8 @@ ROWS = {
     'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
     'pictures': Row(
-        'nerf.render.occupancy nerf.render.evaluation nerf.render.colours nerf.render.outputs nerf.render.video',
+        'nerf.render.occupancy nerf.render.evaluation nerf.render.metrics nerf.render.colours nerf.render.outputs'
+        ' nerf.render.video',
         CORE,
         'jax flax numpy imageio matplotlib jaxtyping',
     ),

@@ -13,6 +13,7 @@ from nerf.data.scene import Scene
 from nerf.models import make_model
 from nerf.render import evaluation
 from nerf.render.image import Renderer, to_uint8
+from nerf.render.metrics import psnr
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import init_state
 from nerf.train.step import make_train_step
@@ -30,10 +31,10 @@ def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[flo
     renderer = Renderer(model, background, config.render_chunk)
     test = scene.indices('test')[:: max(1, len(scene.indices('test')) // views)]
 
-    def psnr() -> float:
+    def mean_psnr() -> float:
         pictures = [to_uint8(renderer.image(state.variables, scene.camera(int(i)))['rgb']) for i in test]
         truths = [evaluation.over_background(scene.image(int(i)), background) for i in test]
-        return float(np.mean([evaluation.psnr(*pair) for pair in zip(pictures, truths, strict=True)]))
+        return float(np.mean([psnr(*pair) for pair in zip(pictures, truths, strict=True)]))
 
     jax.block_until_ready(take_step(lifting.replicate(start), lifting.shard(next(batches)), cameras))
     state, batches = lifting.replicate(start), plain_batches(scene, spec, 0)
@@ -45,7 +46,7 @@ def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[flo
             jax.block_until_ready(state)
             now = trained + time.perf_counter() - started
             if now >= due or number == config.num_steps:
-                points.append((now, psnr()))
+                points.append((now, mean_psnr()))
                 trained, due = now, now + every
                 started = time.perf_counter()
     return points

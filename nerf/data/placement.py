@@ -1,17 +1,18 @@
 """What a scene's type decides about its cameras: the frame they stand in, where rays start and end, and NDC."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from nerf.data.options import DataOptions
 from nerf.data.poses import AS_IT_IS, Frame, focus_point, forward_facing_frame, object_frame, unbounded_frame
 from nerf.data.scene import Scene
-from nerf.errors import UserError, unknown
+from nerf.errors import UserError
 from nerf.ray.cameras import Camera
+from nerf.scene_types import scene_type_of
 
-SCENE_TYPES = ('object', 'forward_facing', 'unbounded')
-UNBOUNDED_NEAR, UNBOUNDED_FAR = 0.2, 1e6
+ENDLESS = 1e6  # a far bound from which on rays are taken to have no end
 # Of the depths of the points in a picture, what lies before the first or behind the last is taken for outliers.
 PERCENTILES = (0.1, 99.9)
 # Room before the nearest and behind the farthest of them.
@@ -28,7 +29,7 @@ def place_scene(scene: Scene, options: DataOptions) -> Scene:
     Raises:
         UserError: as `place`.
     """
-    if options.scene_type == 'object':
+    if scene_type_of(options.scene_type).has_subject:
         return scene
     cameras = scene.cameras
     bounds = np.stack([cameras.near, cameras.far], axis=1).astype(np.float64)
@@ -50,25 +51,21 @@ def place(
     Raises:
         UserError: an unknown scene type, or one that these cameras cannot be.
     """
-    if options.scene_type not in SCENE_TYPES:
-        raise unknown('scene_type', options.scene_type, SCENE_TYPES)
+    scene_type = scene_type_of(options.scene_type)
     if bounds is None:
         bounds = depth_bounds(cameras, poses, points)
     nearest, farthest = bounds[:, 0].min(), bounds[:, 1].max()
     frame = choose_frame(poses, nearest, options)
     poses, points = frame.poses(poses), frame.points(points)
-    near, far = (1 - MARGIN) * nearest * frame.scale, (1 + MARGIN) * farthest * frame.scale
-    ndc = None
-    if options.scene_type == 'unbounded':
-        near, far = UNBOUNDED_NEAR, UNBOUNDED_FAR
-    elif options.scene_type == 'forward_facing':
-        near, far, ndc = 0.0, 1.0, ndc_scales(cameras, poses)
+    near = first_set(options.near, scene_type.near, (1 - MARGIN) * nearest * frame.scale)
+    far = first_set(options.far, scene_type.far, (1 + MARGIN) * farthest * frame.scale)
+    ndc = ndc_scales(cameras, poses) if scene_type.is_ndc else None
     count = len(poses)
     with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
         cameras = cameras.replace(
             camera_to_world=poses.astype(np.float32),
-            near=np.full(count, near if options.near is None else options.near, np.float32),
-            far=np.full(count, far if options.far is None else options.far, np.float32),
+            near=np.full(count, near, np.float32),
+            far=np.full(count, far, np.float32),
             ndc=ndc,
         )
         points = points.astype(np.float32)
@@ -77,16 +74,34 @@ def place(
 
 def choose_frame(poses: np.ndarray, nearest: float, options: DataOptions) -> Frame:
     """The frame of the scene's type, or the file's own; `nearest` is the scene's nearest depth, file's units."""
-    if not options.normalise:
-        return AS_IT_IS
-    if options.scene_type == 'forward_facing':
-        if nearest <= 0:
-            raise UserError(
-                f'scene_type forward_facing: a nearest depth of {nearest:.3g} found, expected a positive one; use scene_type '
-                'unbounded'
-            )
-        return forward_facing_frame(poses, nearest)
-    return object_frame(poses) if options.scene_type == 'object' else unbounded_frame(poses)
+    return FRAMES[scene_type_of(options.scene_type).frame](poses, nearest) if options.normalise else AS_IT_IS
+
+
+def forward_facing(poses: np.ndarray, nearest: float) -> Frame:
+    """Return the frame in which all cameras look along -z and the scene begins before the near plane at z = -1.
+
+    Raises:
+        UserError: a nearest depth that is not positive.
+    """
+    if nearest <= 0:
+        raise UserError(
+            f'scene_type forward_facing: a nearest depth of {nearest:.3g} found, expected a positive one; use scene_type '
+            'unbounded'
+        )
+    return forward_facing_frame(poses, nearest)
+
+
+# Of (poses, nearest depth), by the name that `nerf.scene_types` has for them.
+FRAMES: dict[str, Callable[[np.ndarray, float], Frame]] = {
+    'object': lambda poses, nearest: object_frame(poses),
+    'forward_facing': forward_facing,
+    'unbounded': lambda poses, nearest: unbounded_frame(poses),
+}
+
+
+def first_set(*values: float | None) -> float:
+    """Return the first value that is not None."""
+    return next(value for value in values if value is not None)
 
 
 def depth_bounds(cameras: Camera, poses: np.ndarray, points: np.ndarray) -> np.ndarray:

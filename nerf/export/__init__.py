@@ -1,1 +1,1 @@
-"""A trained scene for other programs: meshes, clouds of points, maps of depth."""
+"""Export of a trained scene to other programs: meshes, point clouds and depth maps."""

@@ -1,4 +1,4 @@
-"""Meshes, clouds and maps of depth as files that other programs open, each written whole or not at all."""
+"""Files of meshes, point clouds and depth maps for other programs, each written atomically."""
 
 import io
 from pathlib import Path
@@ -16,14 +16,14 @@ from nerf.host.files import write_atomically
 from nerf.ray.maths import srgb_to_linear
 
 MESH_ENDINGS = ('.ply', '.obj', '.glb')
-# glTF's y axis points up, ours are z: (x, y, z) -> (x, z, -y).
+# In glTF, the y axis points up; in ours, z: (x, y, z) -> (x, z, -y).
 UPRIGHT = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-# Light is in the colours already; programs that do not know so are told that the surface is dull.
+# The colours include the lighting already; programs without this extension show a matte surface.
 UNLIT = {
     'pbrMetallicRoughness': {'metallicFactor': 0.0, 'roughnessFactor': 1.0},
     'extensions': {'KHR_materials_unlit': {}},
 }
-STEPS = 1000  # of a 16-bit depth map per world unit
+STEPS = 1000  # per world unit, in a 16-bit depth map
 FARTHEST = 65535
 
 
@@ -31,7 +31,7 @@ def check_mesh_path(path: Path) -> None:
     """Refuse a file that no mesh can be written to, before any work is done.
 
     Raises:
-        UserError: an ending of no known format, or trimesh is not installed.
+        UserError: an unknown file extension, or trimesh is not installed.
     """
     if path.suffix not in MESH_ENDINGS:
         raise UserError(f'{path}: cannot write a mesh as {path.suffix!r}, expected {", ".join(MESH_ENDINGS)}')
@@ -39,26 +39,25 @@ def check_mesh_path(path: Path) -> None:
 
 
 def import_trimesh() -> ModuleType:
-    """The package that knows files of meshes.
+    """Import trimesh, which writes mesh files.
 
     Raises:
         UserError: it is not installed.
     """
     try:
-        import trimesh  # needed for meshes alone
+        import trimesh  # needed for meshes only
     except ImportError:
-        raise UserError("trimesh is not installed, which writes meshes: pip install 'nerf-one-ray[mesh]'") from None
+        raise UserError("trimesh is not installed, but needed to write meshes: pip install 'nerf-one-ray[mesh]'") from None
     return trimesh
 
 
 def write_mesh(path: Path, mesh: Mesh) -> None:
-    """Write a mesh as its path ends: .ply, .obj or .glb.
+    """Write a mesh in the format of the path's extension: .ply, .obj or .glb.
 
-    As glTF wants it, colours in a .glb are linear and the scene is turned to have its y axis up, by a node: its vertices are
-    the same.
+    As glTF requires, colours in a .glb are linear and the y axis points up: a node rotates the scene, vertices stay the same.
 
     Raises:
-        UserError: an unknown ending, trimesh is not installed, or the file cannot be written.
+        UserError: an unknown extension, trimesh is not installed, or the file cannot be written.
     """
     check_mesh_path(path)
     trimesh = import_trimesh()
@@ -76,13 +75,13 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
 
 
 def linear(colours: np.ndarray) -> np.ndarray:
-    """Colours [n, 3], sRGB, uint8, as linear ones, uint8."""
+    """Convert sRGB colours [n, 3], uint8, to linear ones, uint8."""
     table = np.asarray(jax.jit(srgb_to_linear)(np.arange(256, dtype=np.float32) / 255))
     return np.rint(255 * table).astype(np.uint8)[colours]
 
 
 def make_unlit(tree: dict[str, Any]) -> None:
-    """Give all meshes of a glTF file one material, which is shown in the mesh's own colours without any light."""
+    """Give all meshes of a glTF file one unlit material, which shows the mesh's own colours without lighting."""
     tree['materials'] = [UNLIT]
     tree['extensionsUsed'] = ['KHR_materials_unlit']
     for mesh in tree['meshes']:
@@ -91,10 +90,10 @@ def make_unlit(tree: dict[str, Any]) -> None:
 
 
 def write_points(path: Path, cloud: PointCloud) -> None:
-    """Write a cloud as a binary PLY with normals and colours.
+    """Write a point cloud as a binary PLY with normals and colours.
 
     Raises:
-        UserError: another ending than .ply, or the file cannot be written.
+        UserError: another extension than .ply, or the file cannot be written.
     """
     if path.suffix != '.ply':
         raise UserError(f'{path}: cannot write points as {path.suffix!r}, expected .ply')
@@ -110,9 +109,9 @@ def write_points(path: Path, cloud: PointCloud) -> None:
 
 
 def write_depth(path: Path, depth: np.ndarray) -> None:
-    """Write a map of depths [h, w], world, as `path`.npy, float32, and as `path`.png, 16 bit: thousandths of a unit.
+    """Write a depth map [h, w], world, as `path`.npy, float32, and as `path`.png, 16 bit, in thousandths of a unit.
 
-    In the picture what is farther than 65.535 is there, and 0 is what has no depth (is not finite).
+    In the PNG, depths beyond 65.535 are clipped to it, and 0 marks pixels without a finite depth.
 
     Raises:
         UserError: a file cannot be written.
@@ -125,7 +124,7 @@ def write_depth(path: Path, depth: np.ndarray) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file whole, in a folder that is made if need be.
+    """Write a file atomically, and create its folder if needed.
 
     Raises:
         UserError: it cannot be written.

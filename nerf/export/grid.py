@@ -1,4 +1,4 @@
-"""A box of space as a grid of cubes: where it lies, how dense the scene is at their corners, and what of it is closed."""
+"""Grid of cubes over a box of space: the box, the density at the cubes' corners, and the filling of hollows."""
 
 from types import ModuleType
 
@@ -10,19 +10,19 @@ from nerf.export.queries import Queries
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 
-# In NDC everything lies before z' = 1; beyond this it is more than 40 times as far away as the near plane.
+# In NDC, z' = 1 is at infinity; beyond this value, points are more than 40 times as far away as the near plane.
 FARTHEST = 0.95
-# What floats alone and has less than this share of the largest piece's cells: a box around it all would be much wider.
+# Separate pieces with less than this share of the largest one's cells are floaters, which would widen the box.
 SPECK = 0.001
 
 Box = tuple[np.ndarray, np.ndarray]
 
 
 def corners(bounds: tuple[float, ...]) -> Box:
-    """The lower and the upper corner [3] of bounds x0, y0, z0, x1, y1, z1.
+    """Return the lower and the upper corner [3] of bounds x0, y0, z0, x1, y1, z1.
 
     Raises:
-        UserError: they are no box.
+        UserError: the bounds are not a box.
     """
     box = np.array(bounds, np.float64)
     if box.shape != (6,) or not np.isfinite(box).all() or not (box[:3] < box[3:]).all():
@@ -32,10 +32,10 @@ def corners(bounds: tuple[float, ...]) -> Box:
 
 
 def default_box(measure: ModuleType, cameras: Camera, occupancy: Occupancy | None) -> Box:
-    """The box around all that may be occupied but specks; if that is not known, 1 to all sides of what cameras look at.
+    """Compute the box around all occupied cells except specks; without an occupancy grid, 1 to all sides of the focus point.
 
     Raises:
-        UserError: nothing is occupied.
+        UserError: no cell is occupied.
     """
     if occupancy is None:
         centre = focus_point(np.asarray(cameras.camera_to_world, np.float64))
@@ -55,9 +55,9 @@ def default_box(measure: ModuleType, cameras: Camera, occupancy: Occupancy | Non
 
 
 def density_grid(queries: Queries, box: Box, width: float, occupancy: Occupancy | None) -> np.ndarray:
-    """Density at the corners of the cubes of a box, with a layer of zeros around it, float32 [x + 2, y + 2, z + 2].
+    """Compute density at the corners of a box's cubes, with a layer of zeros around it, float32 [x + 2, y + 2, z + 2].
 
-    It is looked at only where something may be.
+    It is evaluated only in cells of the occupancy grid that may be occupied, and 0 elsewhere.
     """
     axes = [np.arange(np.ceil((high - low) / width - 1e-6) + 1) * width + low for low, high in zip(*box, strict=True)]
     mask = np.ones([len(axis) for axis in axes], bool) if occupancy is None else occupied(occupancy, axes)
@@ -70,7 +70,7 @@ def density_grid(queries: Queries, box: Box, width: float, occupancy: Occupancy 
 
 
 def occupied(occupancy: Occupancy, axes: list[np.ndarray]) -> np.ndarray:
-    """Whether something may be at each point of a grid, given its x, y and z, bool [x, y, z]."""
+    """Return whether each point of a grid, given its x, y and z, lies in an occupied cell, bool [x, y, z]."""
     n = occupancy.cells.shape[0]
     index, inside = [], []
     for i, axis in enumerate(axes):
@@ -81,9 +81,9 @@ def occupied(occupancy: Occupancy, axes: list[np.ndarray]) -> np.ndarray:
 
 
 def fill_hollows(measure: ModuleType, is_solid: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-    """What is solid [x, y, z], empty at the border, and what is enclosed by it: no camera could look into a hollow.
+    """Fill hollows that are enclosed by solid cells, bool [x, y, z], empty at the border: no camera sees into them.
 
-    `cameras` [k, 3] are positions in cells: where a camera stands stays hollow.
+    `cameras` [k, 3] are positions in cells: a hollow with a camera in it stays empty.
     """
     hollows = measure.label(~is_solid, connectivity=1)
     at = np.rint(cameras[((cameras > 0) & (cameras < np.array(is_solid.shape) - 1)).all(axis=1)]).astype(int)

@@ -1,7 +1,7 @@
-"""Which density is the surface: the one that rays meet first about where they are half stopped.
+"""Choice of the iso-density: the density that rays first exceed nearest to their median distance.
 
-The density at which rays are half stopped would be too high: where the scene is a little thinner there would be holes, and
-through soft surfaces rays have come some way by then.
+The density at the median distance itself would be too high: where the scene is slightly thinner there would be holes, and rays
+have passed some way through soft surfaces by then.
 """
 
 import numpy as np
@@ -12,20 +12,21 @@ from nerf.export.queries import Queries
 from nerf.ray.cameras import Camera
 from nerf.ray.structs import Ray
 
-RAYS = 2048  # that are cast; many meet nothing
-LOOKS = 256  # along each of them
-LEVELS = 96  # that are tried: from a thousandth of the density where rays are half stopped to ten times of it
-# What a ray costs that meets a surface far from where it stops, or none: a share of the box's longest edge.
+RAYS = 2048  # that are cast; many hit nothing
+LOOKS = 256  # samples along each of them
+LEVELS = 96  # candidates: from 0.001 to 10 times the median of the densities at median distances
+# Cost of a ray that crosses the surface far from its median distance, or never: a share of the box's longest edge.
 MISSED = 1 / 12
-# Levels that are worse than the best by so little are as good.
+# Levels whose cost is at most this many times the least count as equally good.
 AS_GOOD = 1.05
 
 
 def find_level(queries: Queries, cameras: Camera, box: Box, width: float) -> float:
-    """The density, 1 / world, whose surface in the box the training rays (cameras stacked) meet nearest to where they stop.
+    """Find the iso-density, 1 / world, whose surface in the box the training rays first cross nearest to their median distance.
 
-    For each level, the distance between where a ray first meets this density and where it is half stopped, at most a share
-    of the box, is averaged over the rays; the level is the middle of those for which this is least.
+    For each level, the distance between a ray's first crossing of this density and its median distance, at most a share of the
+    box, is averaged over rays of the (stacked) cameras. The result is the geometric mean of the levels with nearly the least
+    average.
 
     Raises:
         UserError: no ray stops in the box.
@@ -51,7 +52,7 @@ def find_level(queries: Queries, cameras: Camera, box: Box, width: float) -> flo
 
 
 def looks(ray: Ray, box: Box) -> np.ndarray:
-    """Evenly spaced t [k, n] of rays (stacked) from where they enter a box to where they leave it."""
+    """Compute evenly spaced t [k, n] of rays (stacked) from where they enter a box to where they leave it."""
     direction = np.where(np.abs(ray.direction) > 1e-12, ray.direction, 1e-12)
     one, other = ((corner - ray.origin) / direction for corner in box)
     enter = np.maximum(np.minimum(one, other).max(axis=1), ray.near)
@@ -60,7 +61,10 @@ def looks(ray: Ray, box: Box) -> np.ndarray:
 
 
 def first_hit(density: np.ndarray, t: np.ndarray, level: float) -> np.ndarray:
-    """Where density [k, n] along rays, at t [k, n], first passes a level, t [k]: the middle of the step; infinite if never."""
+    """Find the t [k] at which density [k, n] along rays, at t [k, n], first exceeds a level.
+
+    It is the middle of the step in which this happens, and infinite if it never does.
+    """
     meets = density > level
     first = meets.argmax(axis=1)
     rows = np.arange(len(t))

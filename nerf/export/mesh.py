@@ -1,6 +1,6 @@
-"""A trained scene as triangles: where its density passes a level, coloured as seen from outside.
+"""Triangle mesh of a trained scene: the iso-surface of its density by marching cubes, coloured as seen from outside.
 
-The level need not be known: see `nerf.export.level`.
+The iso-density need not be known: see `nerf.export.level`.
 """
 
 import dataclasses
@@ -26,20 +26,20 @@ from nerf.render.occupancy import build_occupancy
 from nerf.train.run_folder import Trained
 
 LEAST, MOST = 8, 512  # cells along the longest edge
-HALVINGS = 4  # of an edge of the grid, to find the surface on it
-MOST_CAMERAS = 64  # that are asked how they see a vertex
+HALVINGS = 4  # of a grid edge, to locate the surface on it
+MOST_CAMERAS = 64  # candidates for a vertex's most frontal view
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshOptions:
-    """How a mesh is made.
+    """Options of a mesh.
 
     Attributes:
         resolution: cells along the longest edge of the box.
-        level: density of the surface, 1 / world; None: found by rays of the training views.
+        level: iso-density of the surface, 1 / world; None: found with rays of the training views.
         bounds: x, y, z of the box's lower corner and of its upper one, in the space of the rays (the world, or NDC); None:
-            around what the training views see, and in an unbounded scene 1 to all sides of what they look at.
-        smallest: pieces that have a smaller share than this of the largest one's volume are left out.
+            around what the training views see, and in an unbounded scene 1 to all sides of their focus point.
+        smallest: pieces with a smaller volume than this share of the largest one's are removed.
     """
 
     resolution: int = 192
@@ -50,11 +50,11 @@ class MeshOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Triangles in the world.
+    """Triangle mesh in world coordinates.
 
     Attributes:
         vertices: [n, 3], float32, world.
-        faces: numbers of vertices, [m, 3], int32, anticlockwise seen from outside.
+        faces: vertex indices, [m, 3], int32, anticlockwise seen from outside.
         colours: sRGB, [n, 3], uint8.
         normals: outward, unit, [n, 3], float32.
     """
@@ -72,20 +72,20 @@ def extract_mesh(
     between: Callable[[], None] = lambda: None,
     occupancy: Occupancy | None = None,
 ) -> Mesh:
-    """The surface of a trained scene, closed: where it leaves the box, a wall closes it.
+    """Extract the surface of a trained scene as a closed mesh: the faces of the box close it where it leaves the box.
 
-    Density d is looked at on a grid of cubes; marching cubes finds which edges of the grid the surface d = level crosses, and
-    more looks along these edges find where.
+    Density d is evaluated on a grid of cubes; marching cubes finds which grid edges the iso-surface d = level crosses, and
+    bisection along these edges locates the crossings.
 
     Args:
         trained: the scene.
         variables: of the model, replicated.
-        options: see there.
-        between: called now and then.
-        occupancy: where the scene may have something, if that is known already (see `nerf.render.occupancy.build_occupancy`).
+        options: see `MeshOptions`.
+        between: called after each block of points or rays.
+        occupancy: the scene's occupancy grid, if there is one already (see `nerf.render.occupancy.build_occupancy`).
 
     Raises:
-        UserError: an option that cannot be, a level that nothing reaches, or scikit-image is not installed.
+        UserError: an invalid option, an empty scene, a level above all densities, or scikit-image is not installed.
     """
     check(options)
     measure = import_measure()
@@ -93,7 +93,7 @@ def extract_mesh(
     queries = Queries(trained.model, variables, between)
     is_unbounded = getattr(trained.model, 'contract', False)
     if is_unbounded:
-        occupancy = None  # what is far is not in it
+        occupancy = None  # it does not cover distant regions
     elif occupancy is None:
         occupancy = build_occupancy(trained.model, variables, cameras, between)
     box = default_box(measure, cameras, occupancy) if options.bounds is None else corners(options.bounds)
@@ -107,9 +107,9 @@ def extract_mesh(
         )
     stand = cameras.camera_to_world[:, :, 3] if cameras.ndc is None else np.zeros((0, 3))
     is_solid = fill_hollows(measure, density > level, (stand - box[0]) / width + 1)
-    # Even in the logarithm of density, along which fields are smooth, and between 0 and 1; the surface is at 1/2.
+    # d / (d + level) is symmetric in log d, in which fields are smooth, and lies in [0, 1]; the surface is at 1/2.
     field = np.where(is_solid & (density <= level), np.float32(1), density / (density + np.float32(level)))
-    # In these axes it is `ascent` that turns faces outwards from what is solid.
+    # With this order of axes, `ascent` orients faces outwards.
     vertices, faces, *_ = measure.marching_cubes(field, 0.5, gradient_direction='ascent')
     vertices = refined(vertices, is_solid, lambda cells: queries.density(box[0] + (cells - 1) * width, width) > level)
     vertices, faces = remove_small_components(vertices, faces, options.smallest)
@@ -117,10 +117,10 @@ def extract_mesh(
 
 
 def check(options: MeshOptions) -> None:
-    """Refuse options that cannot be.
+    """Refuse invalid options.
 
     Raises:
-        UserError: with what was found and expected.
+        UserError: with the value found and the values expected.
     """
     if not LEAST <= options.resolution <= MOST:
         raise UserError(f'--resolution={options.resolution}: expected {LEAST} to {MOST} cells along the longest edge')
@@ -133,23 +133,23 @@ def check(options: MeshOptions) -> None:
 
 
 def import_measure() -> ModuleType:
-    """The module that knows marching cubes.
+    """Import scikit-image's `measure`, which has marching cubes.
 
     Raises:
         UserError: it is not installed.
     """
     try:
-        from skimage import measure  # needed for meshes alone
+        from skimage import measure  # needed for meshes only
     except ImportError:
-        raise UserError("scikit-image is not installed, which makes meshes: pip install 'nerf-one-ray[mesh]'") from None
+        raise UserError("scikit-image is not installed, but needed to make meshes: pip install 'nerf-one-ray[mesh]'") from None
     return measure
 
 
 def refined(vertices: np.ndarray, is_solid: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Vertices [n, 3], in cells, moved along the edges of the grid on which they lie to where the scene begins to be solid.
+    """Move vertices [n, 3], in cells, along their grid edges to the surface, by bisection.
 
-    What lies between the corners of a cell can be much thinner than it; so whether a point is solid is asked, and each
-    answer halves the part of the edge on which the surface may be. A vertex within a cell stays.
+    The solid between the corners of a cell can be much thinner than the cell; so `ask` returns whether a point is solid, and
+    each call halves the part of the edge that can hold the surface. A vertex inside a cell stays.
     """
     one, other = np.floor(vertices), np.ceil(vertices)
     on_edge = ((one != other).sum(axis=1) == 1)[:, None]
@@ -163,7 +163,7 @@ def refined(vertices: np.ndarray, is_solid: np.ndarray, ask: Callable[[np.ndarra
 
 
 def remove_small_components(vertices: np.ndarray, faces: np.ndarray, smallest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [n, 3] and faces [m, 3] without the pieces whose volume is too small a share of the largest one's."""
+    """Remove connected pieces whose volume is too small a share of the largest one's, from vertices [n, 3] and faces [m, 3]."""
     edges = np.concatenate([faces[:, :2], faces[:, 1:]])
     graph = coo_matrix((np.ones(len(edges), bool), tuple(edges.T)), shape=(len(vertices),) * 2)
     count, piece = connected_components(graph, directed=False)
@@ -174,11 +174,14 @@ def remove_small_components(vertices: np.ndarray, faces: np.ndarray, smallest: f
 
 
 def finished(queries: Queries, cameras: Camera, vertices: np.ndarray, faces: np.ndarray, width: float) -> Mesh:
-    """The mesh of a surface in the space of the rays: in the world, with normals, and coloured from outside."""
+    """Complete the mesh of a surface in the space of the rays: world coordinates, normals, and colours as seen from outside."""
     towards = -vertex_normals(vertices, faces)
     in_world = vertices
     if cameras.ndc is not None:
-        in_world, faces = np.asarray(_to_world(vertices, cameras.ndc[0])), faces[:, ::-1]  # z' grows with distance: a mirror
+        in_world, faces = (
+            np.asarray(_to_world(vertices, cameras.ndc[0])),
+            faces[:, ::-1],
+        )  # z' grows with distance: a reflection
     normals = vertex_normals(in_world, faces)
     viewdirs = most_frontal_view(in_world, normals, np.asarray(cameras.camera_to_world[:, :, 3], np.float64))
     colours = to_uint8(queries.colour(vertices, towards, viewdirs, width))
@@ -186,10 +189,10 @@ def finished(queries: Queries, cameras: Camera, vertices: np.ndarray, faces: np.
 
 
 def most_frontal_view(points: np.ndarray, normals: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The unit direction [n, 3] in which each point of a surface is looked at most nearly against its normal.
+    """Find the unit view direction [n, 3] that is most nearly opposite to each surface point's normal.
 
-    Of cameras at `positions` [k, 3], and of not too many of them. A model knows colours only in directions in which it was
-    looked at; a normal may be none of these.
+    At most 64 of the cameras at `positions` [k, 3] are compared. A model has only learned colours for the view directions
+    of its training cameras, and a normal may be none of these.
     """
     best, found = np.full(len(points), -np.inf), -normals
     for position in positions[:: -(-len(positions) // MOST_CAMERAS)]:
@@ -202,7 +205,7 @@ def most_frontal_view(points: np.ndarray, normals: np.ndarray, positions: np.nda
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals [n, 3] of vertices: the mean of their faces', by area; zero where all of these have none."""
+    """Compute unit normals [n, 3] of vertices: the area-weighted mean of their faces'; zero if all of these are degenerate."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     of_faces = np.repeat(np.cross(b - a, c - a), 3, axis=0)
     normals = np.stack([np.bincount(faces.ravel(), of_faces[:, i], len(vertices)) for i in range(3)], axis=1)

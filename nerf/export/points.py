@@ -1,4 +1,4 @@
-"""A trained scene as a cloud of points: where the rays of rendered views stop."""
+"""Point cloud of a trained scene: the points at the median distances of rendered views."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,20 +12,20 @@ from nerf.export.grid import Box, corners
 from nerf.ray.cameras import Camera, cast
 from nerf.render.image import Picture, to_uint8
 
-MIN_ACC = 0.9  # what is less opaque is no surface
-MOST_OF_A_VIEW = 131072  # px; larger views are taken at every second pixel, or every third
-SEARCHES = 16  # halvings, when the width of the cells is looked for
-DENSEST = 1e-4  # narrowest cells, as a share of the longest edge
+MIN_ACC = 0.9  # opacity below which a pixel shows no surface
+MOST_OF_A_VIEW = 131072  # px; larger views are subsampled, at every second pixel or more
+SEARCHES = 16  # bisection steps for the width of the cells
+DENSEST = 1e-4  # width of the narrowest cells, as a share of the longest edge
 
 
 @dataclasses.dataclass(frozen=True)
 class PointOptions:
-    """How a cloud is made.
+    """Options of a point cloud.
 
     Attributes:
-        max_points: more are thinned evenly.
+        max_points: a larger cloud is thinned evenly to at most this number.
         bounds: x, y, z of the lower corner of a box and of its upper one, world, outside of which points are left out; None:
-            half as large again, to each side, as the box that holds the middle 98 % of the points along each axis.
+            `central_box`.
     """
 
     max_points: int = 500_000
@@ -34,12 +34,12 @@ class PointOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PointCloud:
-    """Points of surfaces.
+    """Surface points with colours and normals.
 
     Attributes:
         points: [n, 3], float32, world.
         colours: sRGB, [n, 3], uint8.
-        normals: unit, towards who saw the point, [n, 3], float32.
+        normals: unit, towards the camera that saw the point, [n, 3], float32.
     """
 
     points: np.ndarray
@@ -51,10 +51,12 @@ _viewdirs = jax.jit(lifting.over_rays(lambda camera, xy: cast(camera, xy).viewdi
 
 
 def surface_points(views: Iterable[tuple[Camera, Picture]], options: PointOptions) -> PointCloud:
-    """The points at which rays of these views (cameras, and what `nerf.render.image` made of them) are half stopped, thinned.
+    """Compute a point cloud from rendered views: the points at the median distance of their opaque pixels, thinned.
+
+    The views are pairs of a camera and its maps by `nerf.render.image`.
 
     Raises:
-        UserError: an option that cannot be, or no point found.
+        UserError: an invalid option, or no point found.
     """
     if options.max_points < 1:
         raise UserError(f'--max_points={options.max_points}: expected at least 1')
@@ -72,11 +74,11 @@ def surface_points(views: Iterable[tuple[Camera, Picture]], options: PointOption
 
 
 def points_of_view(camera: Camera, picture: Picture) -> np.ndarray:
-    """Where one view's rays are half stopped: points, colours in [0, 1] and normals, float32 [k, 9]; only what is opaque."""
+    """Compute points, colours in [0, 1] and normals at the median distances of one view's opaque pixels, float32 [k, 9]."""
     height, width = picture['acc'].shape
     rows, columns = np.divmod(np.arange(height * width), width)
     xy = np.stack([columns, rows], axis=1).astype(np.float32) + 0.5
-    # These and the distances are the world's also where rays are cast into NDC.
+    # View directions and distances are in world units, even if rays are cast into NDC.
     viewdirs = np.asarray(_viewdirs(camera, xy), np.float64).reshape(height, width, 3)
     position = np.asarray(camera.camera_to_world, np.float64)[:, 3]
     points = position + picture['distance_median'][..., None] * viewdirs
@@ -87,10 +89,10 @@ def points_of_view(camera: Camera, picture: Picture) -> np.ndarray:
 
 
 def view_normals(points: np.ndarray, solid: np.ndarray, viewdirs: np.ndarray) -> np.ndarray:
-    """Unit normals [h, w, 3], towards the camera, of the surface through the points [h, w, 3] of neighbouring pixels.
+    """Compute unit normals [h, w, 3], towards the camera, of the surface through the points [h, w, 3] of neighbouring pixels.
 
-    They are across the nearer neighbour of either side, so that an edge spoils none; what has no solid neighbour faces the
-    camera.
+    They use the nearer of the two neighbours along each axis, so that depth edges do not distort them; a point without solid
+    neighbours along an axis gets the normal that faces the camera.
     """
     points = np.where(solid[..., None], points, np.nan)
     normals = np.cross(change(points, 0), change(points, 1))
@@ -100,7 +102,7 @@ def view_normals(points: np.ndarray, solid: np.ndarray, viewdirs: np.ndarray) ->
 
 
 def change(points: np.ndarray, axis: int) -> np.ndarray:
-    """From each of the points [h, w, 3] to the next along an axis, or from the one before if that is nearer; 0 without both."""
+    """Compute forward differences of points [h, w, 3] along an axis, or backward ones where shorter; 0 without a neighbour."""
     steps = np.diff(points, axis=axis)
     after, before = (
         np.pad(steps, [sides if i == axis else (0, 0) for i in range(3)], constant_values=np.nan) for sides in ((0, 1), (1, 0))
@@ -111,18 +113,21 @@ def change(points: np.ndarray, axis: int) -> np.ndarray:
 
 
 def central_box(points: np.ndarray) -> Box:
-    """Half as large again, to each side, as the box that holds the middle 98 % of points [n, 3] along each axis."""
+    """Compute the box of the middle 98 % of points [n, 3] along each axis, extended by half its size to each side."""
     lower, upper = np.percentile(points, [1, 99], axis=0)
     return lower - (upper - lower) / 2, upper + (upper - lower) / 2
 
 
 def thin_points(columns: np.ndarray, most: int) -> np.ndarray:
-    """At most so many rows of [n, 9], whose first three are points: the means of the narrowest cubes that are few enough."""
+    """Thin [n, 9], whose first three columns are points, to at most `most` rows.
+
+    They are the means over the cells of a cubic grid, as fine as possible.
+    """
     if len(columns) <= most:
         return columns
     lower = columns[:, :3].min(0)
     extent = max(float(np.ptp(columns[:, :3], axis=0).max()), 1e-30)
-    # Cells twice as wide as the cloud hold all of it.
+    # A cell twice as wide as the cloud contains all of it.
     fine, coarse = DENSEST, 2.0
     for _ in range(SEARCHES):
         share = np.sqrt(fine * coarse)
@@ -133,7 +138,7 @@ def thin_points(columns: np.ndarray, most: int) -> np.ndarray:
 
 
 def cells(columns: np.ndarray, lower: np.ndarray, width: float) -> np.ndarray:
-    """The number of the cube of this width in which each row's point lies, int64 [n]."""
+    """Compute the index of the cubic cell of this width that contains each row's point, int64 [n]."""
     index = ((columns[:, :3] - lower) / width).astype(np.int64)
     n = index.max() + 1
     return (index[:, 0] * n + index[:, 1]) * n + index[:, 2]

@@ -18,9 +18,9 @@ from nerf.render.image import RAYS_PER_BLOCK, default_chunk
 
 # Points of one block on each device; a point is much less work than a ray.
 BLOCK, POINTS_OF_A_RAY = 65536, 8
-# A short ray goes REACH widths to either side of its point; what it has of samples is this share of a long one's.
+# A short ray extends REACH widths to either side of its point, with SHARE times the samples of a full ray.
 REACH, SHARE = 2.0, 0.25
-# It begins at so many times this reach before the point: for spacings that grow with the distance it is nearly even.
+# Its origin is START times this reach before the point, so that spacings that grow with distance are nearly even there.
 START = 10.0
 
 
@@ -65,7 +65,7 @@ def outer_colour(
 
 
 class Queries:
-    """The functions of this file for any number of points and rays, over all devices; each is compiled once."""
+    """Evaluator of this file's functions at any number of points and rays, over all devices; each is compiled once."""
 
     def __init__(self, model: nn.Module, variables: Any, between: Callable[[], None] = lambda: None) -> None:
         """Use replicated variables; `between` is called after each block."""

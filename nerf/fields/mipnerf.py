@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from nerf.fields.layers import Dense, Head, Trunk
 from nerf.ray import encodings
-from nerf.ray.structs import Gaussian
+from nerf.ray.structs import Gaussian, Scalar
 
 RGB_PADDING = 0.001  # of the sigmoid, at both ends: black and white are then reached with a finite activation
 
@@ -53,7 +53,7 @@ class MipNeRFField(nn.Module):
         )
 
     def __call__(
-        self, gaussian: Gaussian, viewdir: Float[Array, '3'], noise: Float[Array, ''] | float = 0.0
+        self, gaussian: Gaussian, viewdir: Float[Array, '3'], noise: Scalar = 0.0
     ) -> tuple[Float[Array, ''], Float[Array, '3'], dict[str, Array]]:
         """Compute density (1 / world), sRGB and extras of a Gaussian seen along `viewdir`; `noise` is added to raw density."""
         x = self._activations(gaussian)

@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from nerf.fields.layers import Dense, Head, Trunk
 from nerf.ray import encodings
+from nerf.ray.structs import Scalar
 
 ACTIVATIONS = {'relu': nn.relu, 'softplus': nn.softplus}  # of density
 
@@ -42,7 +43,7 @@ class NeRFField(nn.Module):
         )
 
     def __call__(
-        self, point: Float[Array, '3'], viewdir: Float[Array, '3'], noise: Float[Array, ''] | float = 0.0
+        self, point: Float[Array, '3'], viewdir: Float[Array, '3'], noise: Scalar = 0.0
     ) -> tuple[Float[Array, ''], Float[Array, '3'], dict[str, Array]]:
         """Compute density (1 / world), sRGB and extras of a point seen along `viewdir`; `noise` is added to raw density."""
         x = self._activations(point)

@@ -1,1 +1,1 @@
-"""The machine around a run: flags, the terminal, processes, files."""
+"""Interaction with the host: command-line flags, terminal output, processes and files."""

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees: log lines, a progress bar where there is one, plain lines elsewhere."""
+"""Terminal output: log lines, and progress as a bar in a terminal or as plain lines elsewhere."""
 
 import logging
 import sys
@@ -11,8 +11,8 @@ _log = logging.getLogger('nerf')
 
 
 def set_up_logging(is_quiet: bool = False) -> None:
-    """The project's logger `nerf`, printing plain lines above any progress bar; only warnings if quiet."""
-    absl_logging.set_verbosity(absl_logging.WARNING)  # CLU and JAX report much that only they need
+    """Set up the project's logger `nerf`: plain lines, printed above any progress bar; only warnings if `is_quiet`."""
+    absl_logging.set_verbosity(absl_logging.WARNING)  # CLU and JAX log many internal details
     if not _log.handlers:
         handler = _AboveBar()
         handler.setFormatter(logging.Formatter('%(message)s'))
@@ -23,17 +23,17 @@ def set_up_logging(is_quiet: bool = False) -> None:
 
 class _AboveBar(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one record without tearing the progress bar."""
+        """Print one record above the progress bar."""
         prefix = f'{record.levelname.lower()}: ' if record.levelno >= logging.WARNING else ''
         tqdm.tqdm.write(prefix + self.format(record), file=sys.stdout)
         sys.stdout.flush()
 
 
 class Progress:
-    """Progress with time left: a bar in a terminal, elsewhere a line about every ten seconds."""
+    """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds."""
 
     def __init__(self, what: str, total: int, done: int = 0, is_quiet: bool = False) -> None:
-        """`what` is done `total` times, `done` of which are behind us."""
+        """Start the report: `what` is done `total` times, of which `done` are finished already."""
         self.what, self.total, self.done = what, total, done
         self._first, self._started, self._said = done, time.monotonic(), time.monotonic()
         self._bar = None
@@ -42,7 +42,7 @@ class Progress:
             self._bar = tqdm.tqdm(desc=what, total=total, initial=done, dynamic_ncols=True, file=sys.stdout)
 
     def advance(self, note: str = '') -> None:
-        """One more is done; `note` is shown beside it."""
+        """Count one more as done, and show `note` beside the progress."""
         self.done += 1
         if self._bar is not None:
             if note:
@@ -58,6 +58,6 @@ class Progress:
             _log.info('%s %d/%d, %.2f/s, %.0f s left%s', self.what, self.done, self.total, rate, left, note)
 
     def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
+        """Close the bar, leaving its last state on the screen."""
         if self._bar is not None:
             self._bar.close()

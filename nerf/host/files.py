@@ -1,4 +1,4 @@
-"""Files and folders that are written as a whole or not at all."""
+"""Atomic writes: files and folders appear complete or not at all."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from nerf.errors import UserError
 
 @contextlib.contextmanager
 def atomic_folder(out: str) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` if all goes well and else disappears.
+    """Yield a temporary folder, which is renamed to `out` on success and deleted on failure.
 
     Raises:
         UserError: `out` exists and is not an empty folder, or cannot be written.
@@ -33,7 +33,7 @@ def atomic_folder(out: str) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is never seen half written."""
+    """Write a file atomically: under a temporary name, then renamed, so that no reader finds it half written."""
     temporary = path.with_name(f'.{path.name}.partial')
     temporary.write_bytes(content)
     os.replace(temporary, path)

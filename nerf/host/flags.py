@@ -1,4 +1,4 @@
-"""How a command starts: its flags, and a sentence instead of a traceback where they are wrong."""
+"""Start of a command: flag parsing, with a one-sentence error instead of a traceback for wrong flags."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from nerf.errors import UserError, exit_with_sentence, unknown
 
 
 def run(main: Callable[[list[str]], None]) -> None:
-    """Parse the flags and call `main` with what is left; a `UserError` of either is one sentence and exit status 1."""
+    """Parse the flags and call `main` with the remaining arguments; print a `UserError` as one sentence, with exit status 1."""
     app.run(exit_with_sentence(main), flags_parser=exit_with_sentence(_parse))
 
 
@@ -30,7 +30,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _check_config() -> None:
-    """A config file that could not be read raises only when it is looked into."""
+    """Refuse a config file that could not be read: ml_collections raises the error only when the config is accessed."""
     name = config_flags.get_config_filename(flags.FLAGS['config'])
     try:
         _ = flags.FLAGS['config'].value.model_name
@@ -39,8 +39,8 @@ def _check_config() -> None:
 
 
 def _check_overrides(argv: list[str]) -> None:
-    """Name the first part of a `--config.a.b` that does not exist, and those that do."""
-    sys.argv = [each for each in argv if not each.startswith('--config.')]  # where ml_collections looks for overrides
+    """Refuse a `--config.a.b` that does not exist, naming its first unknown part and the known entries."""
+    sys.argv = [each for each in argv if not each.startswith('--config.')]  # ml_collections searches sys.argv for overrides
     flags.FLAGS.unparse_flags()
     flags.FLAGS(sys.argv)
     _check_config()
@@ -55,7 +55,7 @@ def _check_overrides(argv: list[str]) -> None:
 
 
 def refuse_arguments(argv: list[str]) -> None:
-    """Refuse what is left after the flags.
+    """Refuse arguments that are left after the flags.
 
     Raises:
         UserError: naming the first such argument.
@@ -65,8 +65,8 @@ def refuse_arguments(argv: list[str]) -> None:
 
 
 def keep_compiled() -> None:
-    """Keep compiled programs in a cache folder of the user's, so that a second start is quick; JAX's own settings win."""
-    import jax  # heavy, and only needed where the flags were right
+    """Enable JAX's persistent compilation cache in the user's cache folder, for faster restarts; JAX's own settings win."""
+    import jax  # slow to import, and only needed if the flags are valid
 
     if not jax.config.jax_compilation_cache_dir:
         home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')

@@ -1,4 +1,4 @@
-"""Several processes as one: starting them, agreeing between them, and stopping them alike."""
+"""Multi-process runs: initialisation, barriers, common decisions, and a common stop on SIGINT or SIGTERM."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ from nerf.errors import UserError
 
 
 def start(is_cluster: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Join the other processes of a run: found by themselves in a cluster, else by the coordinator's `host:port`.
+    """Join the other processes of a run: detected automatically in a cluster, else by the coordinator's `host:port`.
 
     Raises:
         UserError: if only some of coordinator, num_processes and process_id are given, or if joining fails.
@@ -32,32 +32,32 @@ def start(is_cluster: bool, coordinator: str | None, num_processes: int | None, 
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Return whether this is process 0, the only one that writes files."""
     return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-    """Wait until all processes have come to the place of this name."""
+    """Wait until all processes have reached the barrier of this name."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def any_of(value: bool) -> bool:
-    """Whether the value is true in any process."""
+    """Return whether the value is true in any process."""
     if jax.process_count() == 1:
         return value
     return bool(np.any(multihost_utils.process_allgather(np.array(value))))
 
 
 class Interrupted(Exception):
-    """The user asked to stop (SIGINT or SIGTERM); what was finished is saved."""
+    """Stop requested by the user (SIGINT or SIGTERM); finished work is saved."""
 
 
 class Interruption:
-    """Remembers that SIGINT or SIGTERM came, so that work can end at a good moment."""
+    """Record of a SIGINT or SIGTERM, so that work can end at a safe point."""
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
+        """Start without a request to stop."""
         self._has_come = False
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
@@ -65,7 +65,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def catch_signals(self) -> Iterator['Interruption']:
-        """Listen for the two signals inside the block, and leave them as they were behind it."""
+        """Handle the two signals inside the block, and restore the previous handlers after it."""
         before = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
@@ -74,7 +74,7 @@ class Interruption:
                 signal.signal(number, handler)
 
     def is_requested(self) -> bool:
-        """Whether any process has been asked to stop; all processes must ask together, and agree."""
+        """Return whether any process was asked to stop; all processes must call this together, and get the same answer."""
         return any_of(self._has_come)
 
     def check(self) -> None:

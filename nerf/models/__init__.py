@@ -4,7 +4,7 @@
 write it in a file of its own and add one line here; `python -m nerf.models.contract my_module:MyModel` checks it.
 """
 
-from collections.abc import Mapping
+from typing import Any
 
 from flax import linen as nn
 
@@ -28,7 +28,7 @@ CHOICES = {
 MODELS: dict[str, type[nn.Module]] = {'nerf': NeRF, 'mipnerf': MipNeRF, 'mipnerf360': MipNeRF360, 'instant': Instant}
 
 
-def make_model(name: str, fields: Mapping[str, object]) -> nn.Module:
+def make_model(name: str, fields: Any) -> nn.Module:
     """Make the model of this name with these constructor fields.
 
     Raises:

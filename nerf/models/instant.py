@@ -18,7 +18,7 @@ from nerf.ray.maths import split_key
 from nerf.ray.photos import Photo
 from nerf.ray.sampling import sample, stratified
 from nerf.ray.spacing import s_to_t
-from nerf.ray.structs import Level, Ray, expect_one_ray
+from nerf.ray.structs import Level, Ray, Scalar, expect_one_ray
 
 COARSEST = 16  # cells per axis of both grids' lowest resolution
 PROPOSAL_GRID = Grid(2, COARSEST, 64, 19)
@@ -83,7 +83,7 @@ class Instant(nn.Module):
         self,
         ray: Ray,
         key: Key[Array, ''] | None = None,
-        progress: Float[Array, ''] | float = 1.0,
+        progress: Scalar = 1.0,
         photo: Photo | None = None,
     ) -> list[Level]:
         """Render the proposal, without colour, and the final level of one ray: see `nerf.models.protocol.Model`."""
@@ -93,7 +93,7 @@ class Instant(nn.Module):
         s = sample(key, proposal.s, proposal.weights + 0.01, self.num_samples + 1)
         return [proposal, self._render_level(s, ray)]
 
-    def density(self, point: Float[Array, '3'], width: Float[Array, '']) -> Float[Array, '']:
+    def density(self, point: Float[Array, '3'], width: Scalar) -> Float[Array, '']:
         """Compute density (1 / world) at a point, 0 outside the cube: see `nerf.models.protocol.Model`."""
         at = self._to_cube(point)
         return jnp.where(jnp.all((at >= 0) & (at <= 1)), self.field.density(at), 0.0)

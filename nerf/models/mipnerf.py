@@ -16,7 +16,7 @@ from nerf.ray.maths import split_key
 from nerf.ray.photos import Photo
 from nerf.ray.sampling import sample, stratified
 from nerf.ray.spacing import s_to_t
-from nerf.ray.structs import Level, Ray, expect_one_ray
+from nerf.ray.structs import Level, Ray, Scalar, expect_one_ray
 
 
 class MipNeRF(nn.Module):
@@ -68,7 +68,7 @@ class MipNeRF(nn.Module):
         self,
         ray: Ray,
         key: Key[Array, ''] | None = None,
-        progress: Float[Array, ''] | float = 1.0,
+        progress: Scalar = 1.0,
         photo: Photo | None = None,
     ) -> list[Level]:
         """Render the coarse and the fine level of one ray: see `nerf.models.protocol.Model`; `progress` is not used."""
@@ -80,7 +80,7 @@ class MipNeRF(nn.Module):
         s = sample(fine_key, s, blur_and_pad(coarse.weights, 0.01), self.num_samples + 1)
         return [coarse, self._render_level(self.fine, s, ray, fine_noise)]
 
-    def density(self, point: Float[Array, '3'], width: Float[Array, '']) -> Float[Array, '']:
+    def density(self, point: Float[Array, '3'], width: Scalar) -> Float[Array, '']:
         """Compute density (1 / world) around a point: see `nerf.models.protocol.Model`."""
         return self.fine.density(self._contract(cube_to_gaussian(point, width)))
 

@@ -15,7 +15,7 @@ from nerf.ray.maths import split_key
 from nerf.ray.photos import Photo
 from nerf.ray.sampling import sample_intervals
 from nerf.ray.spacing import s_to_t
-from nerf.ray.structs import Gaussian, Level, Ray, expect_one_ray
+from nerf.ray.structs import Gaussian, Level, Ray, Scalar, expect_one_ray
 
 # The paper's recipe of resampling: how soon samples follow the proposal, and how far its weights are spread before, in
 # intervals of its level and in s besides.
@@ -82,7 +82,7 @@ class MipNeRF360(nn.Module):
         self,
         ray: Ray,
         key: Key[Array, ''] | None = None,
-        progress: Float[Array, ''] | float = 1.0,
+        progress: Scalar = 1.0,
         photo: Photo | None = None,
     ) -> list[Level]:
         """Render two proposals, without colour, and the final level of one ray: see `nerf.models.protocol.Model`."""
@@ -95,7 +95,7 @@ class MipNeRF360(nn.Module):
         s = self._resample(key, second, progress, 1 / self.num_proposal**2, self.num_samples)
         return [first, second, self._render_level(s, ray)]
 
-    def density(self, point: Float[Array, '3'], width: Float[Array, '']) -> Float[Array, '']:
+    def density(self, point: Float[Array, '3'], width: Scalar) -> Float[Array, '']:
         """Compute density (1 / world) around a point: see `nerf.models.protocol.Model`."""
         return self.field.density(self._contract(cube_to_gaussian(point, width)))
 

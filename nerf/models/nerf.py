@@ -14,7 +14,7 @@ from nerf.ray.maths import split_key
 from nerf.ray.photos import Photo
 from nerf.ray.sampling import sample, stratified
 from nerf.ray.spacing import s_to_t
-from nerf.ray.structs import Level, Ray, expect_one_ray
+from nerf.ray.structs import Level, Ray, Scalar, expect_one_ray
 
 
 class NeRF(nn.Module):
@@ -68,7 +68,7 @@ class NeRF(nn.Module):
         self,
         ray: Ray,
         key: Key[Array, ''] | None = None,
-        progress: Float[Array, ''] | float = 1.0,
+        progress: Scalar = 1.0,
         photo: Photo | None = None,
     ) -> list[Level]:
         """Render the coarse and the fine level of one ray: see `nerf.models.protocol.Model`; `progress` is not used."""
@@ -80,7 +80,7 @@ class NeRF(nn.Module):
         s = jnp.sort(jnp.append(s, sample(fine_key, 0.5 * (s[1:] + s[:-1]), coarse.weights[1:-1] + 1e-5, self.num_fine)))
         return [coarse, self._render_level(self.fine, s, ray, fine_noise)]
 
-    def density(self, point: Float[Array, '3'], width: Float[Array, '']) -> Float[Array, '']:
+    def density(self, point: Float[Array, '3'], width: Scalar) -> Float[Array, '']:
         """Compute density (1 / world) around a point: see `nerf.models.protocol.Model`."""
         return self.fine.density(self._contract(point))
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.compositing import composite
 from nerf.ray.photos import Photo, adjust_camera, adjust_colour
-from nerf.ray.structs import Level, Ray, Rendering
+from nerf.ray.structs import Level, Ray, Rendering, Scalar
 
 
 def render_pixel(
@@ -20,7 +20,7 @@ def render_pixel(
     background: Float[Array, '3'],
     photo: Photo | None = None,
     key: Key[Array, ''] | None = None,
-    progress: Float[Array, ''] | float = 1.0,
+    progress: Scalar = 1.0,
     interval: tuple[Float[Array, ''], Float[Array, '']] | None = None,
 ) -> tuple[Ray, list[Level], list[Rendering]]:
     """Cast the ray of one pixel, evaluate the model along it, and composite each of its levels.

@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from nerf.ray.photos import Photo
-from nerf.ray.structs import Gaussian, Level, Ray
+from nerf.ray.structs import Gaussian, Level, Ray, Scalar
 
 Sample = Float[Array, '3'] | Gaussian
 
@@ -50,7 +50,7 @@ class Model(Protocol):
         self,
         ray: Ray,
         key: Key[Array, ''] | None = None,
-        progress: Float[Array, ''] | float = 1.0,
+        progress: Scalar = 1.0,
         photo: Photo | None = None,
     ) -> list[Level]:
         """Evaluate the field along one ray, level by level.
@@ -65,7 +65,7 @@ class Model(Protocol):
             ValueError: if given a batch of rays.
         """
 
-    def density(self, point: Float[Array, '3'], width: Float[Array, '']) -> Float[Array, '']:
+    def density(self, point: Float[Array, '3'], width: Scalar) -> Float[Array, '']:
         """Compute density (1 / world) around a point, averaged over about a cube of this width where the model can."""
 
 

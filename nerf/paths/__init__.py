@@ -1,7 +1,7 @@
 """Camera paths for videos.
 
-`PATHS` maps a path's name to a function of a scene and `PathOptions`. Add one line to add a path. All paths follow from the
-cameras alone, so that a trained scene whose data are gone gets the same video.
+`PATHS` maps a path's name to a function of a scene and `PathOptions`. Add one line to add a path. Apart from path files, all
+paths are computed from the cameras alone, so that a trained scene whose data are gone gets the same video.
 """
 
 import dataclasses
@@ -18,21 +18,22 @@ from nerf.paths.files import MAX_FRAMES, read_path_file
 from nerf.paths.keyframes import nearest_neighbour_order, smooth_path
 from nerf.paths.orbits import NUM_FRAMES, ellipse, scene_focus, spherical, spiral
 from nerf.ray.cameras import Camera
+from nerf.scene_types import scene_type_of
 
-SMOOTHING = 1.5  # frames, of the path through hand-held training cameras
+SMOOTHING = 1.5  # standard deviation in frames, for the path through hand-held training cameras
 
 
 @dataclasses.dataclass(frozen=True)
 class PathOptions:
-    """What the user may ask of a path.
+    """User options of a camera path.
 
     Attributes:
-        num_frames: None: 120; for the path train, one for each training camera; a file has its own number.
-        keyframes: names of images to pass; the first one again at the end closes the path.
-        file: a path that `save_path_file` or nerfstudio wrote.
-        elevation: degrees above the ground, for the path spherical; None: the median of the cameras'.
-        width: of the frames, px; wins over `factor`. None: as the training images or the file.
-        factor: frames are made this many times smaller.
+        num_frames: None: 120, or for the path train one per training camera. A path file has its own number.
+        keyframes: names of the images to pass through; repeating the first one at the end closes the path.
+        file: a path file written by `save_path_file` or nerfstudio.
+        elevation: degrees above the ground, for the path spherical; None: the cameras' median elevation.
+        width: of the frames, px; takes precedence over `factor`. None: that of the training images or the path file.
+        factor: frames are downscaled by this factor.
     """
 
     num_frames: int | None = None
@@ -52,12 +53,13 @@ class PathOptions:
 
 
 def make_path(name: str | None, scene: Scene, scene_type: str, options: PathOptions) -> Camera:
-    """The cameras of a path, stacked; `name` None: the file or the keyframes of the options, else what the scene's type has.
+    """Compute the cameras of a path, stacked; `name` None: the options' file or keyframes, else the scene type's default path.
 
-    They are pinholes with the lens (median), size (median), near, far and NDC of the training cameras.
+    They are pinhole cameras with near, far and NDC of the training cameras, and with their median intrinsics and image size
+    unless the path has its own.
 
     Raises:
-        UserError: an unknown path, scene type or image, a file that is none, or cameras that this path does not suit.
+        UserError: an unknown path, scene type or image, an invalid path file, or cameras that do not suit this path.
     """
     if name is None:
         name = 'file' if options.file else 'keyframes' if options.keyframes else default_path(scene, scene_type)
@@ -69,37 +71,36 @@ def make_path(name: str | None, scene: Scene, scene_type: str, options: PathOpti
 
 
 def default_path(scene: Scene, scene_type: str) -> str:
-    """The name of the path for scenes of this type; cameras that look at nothing in common are followed.
+    """Return the name of the default path for this scene type; `train` if the cameras have no common focus point.
 
     Raises:
         UserError: an unknown scene type.
     """
-    if scene_type not in DEFAULT_PATHS:
-        raise unknown('scene_type', scene_type, DEFAULT_PATHS)
-    return 'train' if scene_focus(training(scene)) is None else DEFAULT_PATHS[scene_type]
+    path = scene_type_of(scene_type).default_path
+    return 'train' if scene_focus(training(scene)) is None else path
 
 
 def follow(cameras: Camera, num_frames: int | None = None) -> Camera:
-    """Through the places of `cameras`, in their order or, where that jumps, from neighbour to neighbour.
+    """Compute a path through the poses of `cameras`, in their order or, if that jumps, in nearest-neighbour order.
 
-    `num_frames` None: one frame for each of them; else a smooth way along them.
+    `num_frames` None: one frame per camera; else a smooth path along them.
     """
     size = frame_size(cameras)
     poses, lenses = np.asarray(cameras.camera_to_world, np.float64), lenses_at(cameras, size)
     order = nearest_neighbour_order(poses)
     poses, lenses = poses[order], lenses[order]
     if num_frames is not None:
-        # Fewer frames than cameras are not smoothed over many: places and views would be averaged apart from each other.
+        # With fewer frames than cameras, smooth less: averages over many cameras separate positions from view directions.
         smoothing = SMOOTHING * min(1.0, num_frames / len(poses))
         poses, lenses = smooth_path(poses, lenses, num_frames, smoothing=smoothing)
     return pinholes(cameras, poses, lenses, size)
 
 
 def through(scene: Scene, names: tuple[str, ...], num_frames: int = NUM_FRAMES) -> Camera:
-    """A smooth way through the cameras of named images, closed if the last one is the first again.
+    """Compute a smooth path through the cameras of named images (keyframes), closed if the last name repeats the first.
 
     Raises:
-        UserError: fewer than two names, or one that no image has.
+        UserError: fewer than two names, or an unknown image.
     """
     if len(set(names)) < 2:
         raise UserError(f'path keyframes: {len(set(names))} images named, expected at least two: name the images to pass')
@@ -112,10 +113,10 @@ def through(scene: Scene, names: tuple[str, ...], num_frames: int = NUM_FRAMES) 
 
 
 def find_image(scene: Scene, name: str) -> int:
-    """The index of an image by its name, or of a training image by that of its file.
+    """Find the index of an image by its name, or of a training image by its file name.
 
     Raises:
-        UserError: no such image, with the names most like it.
+        UserError: no such image, listing similar names.
     """
     known = {scene.stem(i): int(i) for i in scene.indices('train')}
     known |= {full: i for i, full in enumerate(scene.names)}
@@ -126,13 +127,13 @@ def find_image(scene: Scene, name: str) -> int:
 
 
 def from_file(scene: Scene, file: str | None) -> Camera:
-    """The path in a file; what it does not say of size and lens is as `pinholes` has it.
+    """Read the path in a file; a missing size or missing intrinsics are the medians of the training cameras.
 
     Raises:
-        UserError: no file given, or one that is no path.
+        UserError: no file given, or one that is not a camera path.
     """
     if file is None:
-        raise UserError('path file: no file was given, expected one that holds a camera path; name it')
+        raise UserError('path file: no file was given, expected a camera path file; name it')
     cameras, read = training(scene), read_path_file(file)
     size = read.size or frame_size(cameras)
     usual = np.median(lenses_at(cameras, size), axis=0)
@@ -147,4 +148,3 @@ PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
     'train': lambda scene, options: follow(training(scene), options.num_frames),
     'file': lambda scene, options: from_file(scene, options.file),
 }
-DEFAULT_PATHS = {'object': 'spherical', 'forward_facing': 'spiral', 'unbounded': 'ellipse'}

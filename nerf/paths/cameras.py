@@ -1,4 +1,4 @@
-"""What the cameras of a path have in common: pinholes with the size, lens and range of the scene's training cameras."""
+"""Pinhole cameras of a path, with the size, intrinsics and range of the scene's training cameras."""
 
 import numpy as np
 
@@ -6,28 +6,28 @@ from nerf.data.scene import Scene, stack_cameras
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
 
-MAX_SIDE = 16_384  # px, of a picture
-WIDEST = 85.0  # degrees off -z: in NDC, rays at 90 are infinitely long
-CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # around a picture of width and height 1
+MAX_SIDE = 16_384  # px, width or height of an image
+WIDEST = 85.0  # degrees off -z: in NDC, rays at 90 degrees are infinitely long
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])  # of an image of width and height 1
 
 
 def training(scene: Scene) -> Camera:
-    """The training cameras, stacked, in file order."""
+    """Return the training cameras, stacked, in file order."""
     chosen = scene.indices('train')
     return scene.cameras.at(chosen)
 
 
 def frame_size(cameras: Camera) -> tuple[int, int]:
-    """Width and height, px, of the picture that is the median by area: its shape is one that cameras have."""
+    """Return width and height, px, of the image with the median area, so that its shape is one that occurs."""
     area = np.asarray(cameras.width, np.int64) * cameras.height
     middle = np.argsort(area, kind='stable')[len(area) // 2]
     return int(cameras.width[middle]), int(cameras.height[middle])
 
 
 def lenses_at(cameras: Camera, size: tuple[int, int]) -> np.ndarray:
-    """Focal lengths and principal point (f_x, f_y, c_x, c_y) that stacked cameras would have at this size, [k, 4], px.
+    """Rescale the intrinsics (f_x, f_y, c_x, c_y) of stacked cameras to this image size, [k, 4], px.
 
-    Focal lengths are scaled with the square root of the area, so that a picture on its side shows as much.
+    Focal lengths are scaled with the square root of the area, so that portrait and landscape images of one camera agree.
     """
     lenses = np.asarray(cameras.camera_to_pixel, np.float64)
     sizes = np.stack([cameras.width, cameras.height], axis=1).astype(np.float64)
@@ -39,11 +39,11 @@ def lenses_at(cameras: Camera, size: tuple[int, int]) -> np.ndarray:
 def pinholes(
     cameras: Camera, poses: np.ndarray, lenses: np.ndarray | None = None, size: tuple[int, int] | None = None
 ) -> Camera:
-    """Cameras of a path at `poses` [n, 3, 4], with near, far and NDC of the training `cameras`.
+    """Build the pinhole cameras of a path at `poses` [n, 3, 4], with near, far and NDC of the training `cameras`.
 
     Args:
-        lenses: (f_x, f_y, c_x, c_y), [n, 4], px; None: the median of the training cameras' for all.
-        size: width and height, px; None: that of the training pictures.
+        lenses: intrinsics (f_x, f_y, c_x, c_y), [n, 4], px; None: the median of the training cameras' for all frames.
+        size: width and height, px; None: that of the training images (`frame_size`).
     """
     size, count = size or frame_size(cameras), len(poses)
     if lenses is None:
@@ -55,7 +55,7 @@ def pinholes(
 
 
 def resized(path: Camera, width: int | None, factor: int) -> Camera:
-    """The same views `width` px wide or, for None, `factor` times smaller."""
+    """Rescale the images of a path to `width` px or, if None, downscale them by `factor`; the views stay the same."""
     old = np.array([path.width[0], path.height[0]])
     width = width or max(1, round(old[0] / factor))
     if width == old[0]:
@@ -68,7 +68,7 @@ def resized(path: Camera, width: int | None, factor: int) -> Camera:
 
 
 def corner_rays(path: Camera) -> np.ndarray:
-    """Where the corners of the pictures of stacked pinholes look, at depth 1, [n, 4, 3], world."""
+    """Compute the directions through the image corners of stacked pinhole cameras, at depth 1, [n, 4, 3], world."""
     lenses = np.asarray(path.camera_to_pixel, np.float64)
     pixels = CORNERS * np.stack([path.width, path.height], axis=1)[:, None]
     xy = (pixels - lenses[:, None, :2, 2]) / lenses[:, None, [0, 1], [0, 1]]
@@ -77,10 +77,10 @@ def corner_rays(path: Camera) -> np.ndarray:
 
 
 def check_sees_ahead(path: Camera) -> None:
-    """Refuse a path of a forward-facing scene, whose space is all ahead (-z), that looks anywhere else.
+    """Refuse a path of a forward-facing scene with rays more than 85 degrees off -z: NDC only represents space ahead.
 
     Raises:
-        UserError: naming the frame.
+        UserError: naming the frame that is farthest off.
     """
     if path.ndc is None:
         return
@@ -89,6 +89,6 @@ def check_sees_ahead(path: Camera) -> None:
     if angles.max() > WIDEST:
         frame = int(np.argmax(angles))
         raise UserError(
-            f'frame {frame} of the path sees {angles[frame]:.0f} degrees off the way that the cameras of this forward-facing '
-            f'scene look, expected {WIDEST:.0f} at most; use the path spiral, or turn this camera'
+            f'frame {frame} of the path sees {angles[frame]:.0f} degrees off the viewing direction of this forward-facing '
+            f'scene, expected {WIDEST:.0f} at most; use the path spiral, or turn this camera'
         )

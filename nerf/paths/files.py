@@ -4,7 +4,7 @@ The project's: {"fps": 30, "frames": [{"camera_to_world": 3 rows of 4 numbers, "
 the list of frames alone. All but the poses may be left out, and a frame may be its matrix alone.
 
 nerfstudio's: {"camera_path": [{"camera_to_world": 16 numbers, row by row, "fov": degrees from top to bottom}, ...],
-"render_width", "render_height", "fps", "seconds"}. Its poses are in the world that was trained in there.
+"render_width", "render_height", "fps", "seconds"}. Its poses are in the world coordinates of nerfstudio's model.
 """
 
 import json
@@ -25,13 +25,13 @@ LENS = ('fl_x', 'fl_y', 'cx', 'cy')
 
 
 class PathFile(NamedTuple):
-    """What a file says of a path.
+    """Contents of a camera path file.
 
     Attributes:
         poses: camera_to_world, [n, 3, 4].
-        lenses: f_x, f_y, c_x, c_y, [n, 4], px; NaN where it does not say.
-        size: width and height of all frames, px, or None.
-        fps: frames per second, or None.
+        lenses: intrinsics f_x, f_y, c_x, c_y, [n, 4], px; NaN where missing.
+        size: width and height of all frames, px; None if missing.
+        fps: frames per second; None if missing.
     """
 
     poses: np.ndarray
@@ -41,10 +41,10 @@ class PathFile(NamedTuple):
 
 
 def read_path_file(path: str) -> PathFile:
-    """The path in a file of any of the three forms.
+    """Read a camera path from a JSON file: the project's form, a list of frames alone, or nerfstudio's form.
 
     Raises:
-        UserError: no such file, no JSON, no frames, a pose that is none, or frames of several or absurd sizes.
+        UserError: no such file, invalid JSON, no frames, an invalid pose, or frames of differing or absurd sizes.
     """
     content = _read(path)
     is_nerfstudio = isinstance(content, dict) and 'camera_path' in content
@@ -67,7 +67,7 @@ def read_path_file(path: str) -> PathFile:
 
 
 def save_path_file(path: str, cameras: Camera, fps: float) -> None:
-    """Write stacked pinholes as a path; it is read again to the last bit, and never seen half written.
+    """Write stacked pinhole cameras as a path file, atomically; reading it restores the numbers to the last bit.
 
     Raises:
         UserError: the file cannot be written.
@@ -89,7 +89,7 @@ def save_path_file(path: str, cameras: Camera, fps: float) -> None:
 
 
 def _read(path: str) -> Any:
-    """What the JSON file holds."""
+    """Load the JSON file."""
     try:
         if os.path.getsize(path) > MAX_BYTES:
             raise UserError(f'{path}: has more than {MAX_BYTES // 2**20} MiB, expected a camera path; check the file')
@@ -104,15 +104,15 @@ def _read(path: str) -> Any:
 
 
 def _pose(entry: dict[str, Any], where: str) -> np.ndarray:
-    """The camera_to_world of a frame, [3, 4]: nested or as 12 or 16 numbers row by row."""
+    """Parse the camera_to_world of a frame, [3, 4]: nested, or 12 or 16 numbers row by row."""
     try:
         matrix = np.array(entry.get('camera_to_world'))
     except ValueError:  # rows of different lengths
         matrix = np.array(None)
     if matrix.dtype.kind not in 'if' or matrix.shape not in ((3, 4), (4, 4), (12,), (16,)):
-        raise UserError(f'{where}: camera_to_world is not 3 or 4 rows of 4 numbers, as it should be')
+        raise UserError(f'{where}: camera_to_world is not 3 or 4 rows of 4 numbers; repair or remove this frame')
     pose = matrix.astype(np.float64).reshape(-1, 4)[:3]
-    if not (np.abs(pose) < 1e30).all():  # NaN is not
+    if not (np.abs(pose) < 1e30).all():  # False for NaN as well
         raise UserError(f'{where}: camera_to_world has a number that is not finite; repair or remove this frame')
     rotation = pose[:, :3]
     if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
@@ -123,7 +123,7 @@ def _pose(entry: dict[str, Any], where: str) -> np.ndarray:
 
 
 def _lens(entry: dict[str, Any], where: str) -> list[float]:
-    """The four numbers of a frame's lens; a single focal length is meant for both axes."""
+    """Parse the four intrinsics of a frame; a missing fl_y equals fl_x."""
     focal_x = _number(entry, 'fl_x', where, 1e-3, MAX_FOCAL)
     focal_y = _number(entry, 'fl_y', where, 1e-3, MAX_FOCAL)
     focal_y = focal_x if math.isnan(focal_y) else focal_y
@@ -131,7 +131,7 @@ def _lens(entry: dict[str, Any], where: str) -> list[float]:
 
 
 def _nerfstudio_lenses(content: dict[str, Any], entries: list[dict[str, Any]], path: str) -> tuple[np.ndarray, tuple[int, int]]:
-    """Lenses [n, 4] by the fields of view, with the principal point in the middle, and the frames' size."""
+    """Compute intrinsics [n, 4] from the fields of view, with the principal point at the image centre, and the frame size."""
     kind = content.get('camera_type', 'perspective')
     if kind != 'perspective':
         raise UserError(f'{path}: camera_type {kind!r} found, expected perspective; export the path with that')
@@ -140,13 +140,13 @@ def _nerfstudio_lenses(content: dict[str, Any], entries: list[dict[str, Any]], p
         raise UserError(f"{path}: lacks render_width and render_height, expected both as in nerfstudio's camera paths")
     views = np.array([_number(entry, 'fov', f'{path}: frame {i}', 0.1, 179.0) for i, entry in enumerate(entries)])
     if np.isnan(views).any():
-        raise UserError(f'{path}: frame {np.argmax(np.isnan(views))} lacks fov, expected the view from top to bottom, degrees')
+        raise UserError(f'{path}: frame {np.argmax(np.isnan(views))} lacks fov, expected the vertical field of view in degrees')
     focal = 0.5 * size[1] / np.tan(np.radians(views) / 2)
     return np.stack([focal, focal, np.full_like(focal, size[0] / 2), np.full_like(focal, size[1] / 2)], axis=1), size
 
 
 def _size(content: dict[str, Any], width: str, height: str, where: str) -> tuple[int, int] | None:
-    """Width and height by these names, px, or None without them."""
+    """Parse width and height under these keys, px; None if both are missing."""
     if content.get(width) is None and content.get(height) is None:
         return None
     found = content.get(width), content.get(height)
@@ -160,7 +160,7 @@ def _size(content: dict[str, Any], width: str, height: str, where: str) -> tuple
 
 
 def _fps(content: dict[str, Any], count: int, path: str) -> float | None:
-    """Frames per second, if the file says so or how long all take."""
+    """Parse the frames per second, given directly or by the duration in seconds; None if missing."""
     fps = _number(content, 'fps', path, 0.01, 1000.0)
     seconds = _number(content, 'seconds', path, 0.0, 1e6)
     if math.isnan(fps) and seconds > 0:
@@ -169,7 +169,7 @@ def _fps(content: dict[str, Any], count: int, path: str) -> float | None:
 
 
 def _number(entry: dict[str, Any], name: str, where: str, low: float, high: float) -> float:
-    """A number by name; NaN where it is left out."""
+    """Parse a number under this key; NaN if missing."""
     value = entry.get(name)
     if value is None:
         return math.nan

@@ -1,26 +1,26 @@
-"""A smooth way through given poses: one spline for position, rotation and lens, run through at constant speed.
+"""Smooth camera paths through keyframes: one spline for position, rotation and intrinsics, followed at constant speed.
 
-A pose is a point (p, 2 s q) in seven dimensions: its position p and its unit quaternion q. Two quaternions that are a small
-angle apart are half of it apart, so distances there are sqrt(|dp|^2 + (s angle)^2), and the length s says how much turning
-is as far as how much moving.
+A pose is a point (p, 2 s q) in seven dimensions: its position p and its unit quaternion q. The distance of two unit
+quaternions is about half of the rotation angle between them, so distances there are sqrt(|dp|^2 + (s angle)^2), and the
+length s converts rotation into an equivalent translation.
 """
 
 import numpy as np
 
-DENSE = 24  # points of the curve between two frames, and between two poses at least
-STILL = 1e-3  # radians: poses that turn less altogether are taken not to turn
+DENSE = 24  # points of the curve per frame, and at least per keyframe
+STILL = 1e-3  # radians: least total rotation that `turning_scale` divides by
 
 
 def smooth_path(
     poses: np.ndarray, lenses: np.ndarray, num_frames: int, is_closed: bool = False, smoothing: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Poses [n, 3, 4] and lenses [n, 4] along a curve through `poses` [k, 3, 4] and `lenses` [k, 4], at constant speed.
+    """Interpolate poses [n, 3, 4] and intrinsics [n, 4] through `poses` [k, 3, 4] and `lenses` [k, 4], at constant speed.
 
-    The curve is a centripetal Catmull-Rom spline: smooth in velocity, without loops between poses. It ends where it began if
-    `is_closed`, and the first frame is then not repeated.
+    The curve is a centripetal Catmull-Rom spline: continuous in velocity, without loops between poses. If `is_closed`, it ends
+    where it began, and the first frame is not repeated.
 
     Args:
-        smoothing: standard deviation in frames of a Gaussian that evens out an open curve; 0: it meets all poses.
+        smoothing: standard deviation in frames of a Gaussian filter over an open curve; 0: it passes through all poses.
     """
     poses, lenses = np.asarray(poses, np.float64), np.asarray(lenses, np.float64)
     scale = turning_scale(poses)
@@ -38,7 +38,7 @@ def smooth_path(
 
 
 def turning_scale(poses: np.ndarray) -> float:
-    """The length s for which poses [k, 3, 4], one after the other, move as far altogether as they turn."""
+    """Compute the length s for which consecutive poses [k, 3, 4] move as far in total as they rotate: s = distance / angle."""
     moved = np.linalg.norm(np.diff(poses[:, :, 3], axis=0), axis=1).sum()
     # |R - R'| = 2 sqrt(2) sin(angle / 2)
     chords = np.linalg.norm(np.diff(poses[:, :, :3], axis=0), axis=(1, 2)) / np.sqrt(8)
@@ -47,9 +47,9 @@ def turning_scale(poses: np.ndarray) -> float:
 
 
 def catmull_rom(points: np.ndarray, per_pose: int) -> np.ndarray:
-    """Points of the centripetal Catmull-Rom spline through all of `points` [k, d] but the outermost, [(k - 3) per_pose + 1, d].
+    """Sample the centripetal Catmull-Rom spline through `points` [k, d] except the first and last, [(k - 3) per_pose + 1, d].
 
-    Knots are as far apart as the square roots of the distances between (the first seven dimensions of) the points.
+    Knot intervals are the square roots of the distances between (the first seven dimensions of) the points.
     """
     gaps = np.sqrt(np.linalg.norm(np.diff(points[:, :7], axis=0), axis=1))
     knots = np.concatenate([[0], np.cumsum(gaps)])
@@ -66,9 +66,9 @@ def catmull_rom(points: np.ndarray, per_pose: int) -> np.ndarray:
 
 
 def nearest_neighbour_order(poses: np.ndarray) -> np.ndarray:
-    """An order of poses [k, 3, 4] in which neighbours follow each other, [k]: as they are, unless that jumps about.
+    """Order poses [k, 3, 4] by nearest neighbours, [k]; the given order is kept unless it jumps.
 
-    Jumping about is a way more than half longer than that from the first pose to the nearest other one, and so on.
+    It jumps if it is more than 1.5 times as long as the path from the first pose to the nearest remaining one, and so on.
     """
     places = np.concatenate([poses[:, :, 3], 2 * turning_scale(poses) * quaternions(poses[:, :, :3])], axis=1)
     left, order = np.ones(len(poses), bool), [0]
@@ -81,13 +81,16 @@ def nearest_neighbour_order(poses: np.ndarray) -> np.ndarray:
 
 
 def _apart(places: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Distances in the seven dimensions; q and -q are the same rotation."""
+    """Compute distances in the seven dimensions; q and -q are the same rotation."""
     turned = [np.linalg.norm(places[..., 3:7] + sign * others[..., 3:7], axis=-1) for sign in (-1, 1)]
     return np.hypot(np.linalg.norm(places[..., :3] - others[..., :3], axis=-1), np.minimum(*turned))
 
 
 def quaternions(matrices: np.ndarray) -> np.ndarray:
-    """Unit quaternions (x, y, z, w) of rotations [k, 3, 3], [k, 4]: the eigenvector by which none is a special case."""
+    """Convert rotations [k, 3, 3] to unit quaternions (x, y, z, w), [k, 4].
+
+    They are the eigenvectors to the largest eigenvalue of a symmetric 4 x 4 matrix, which needs no special cases.
+    """
     m = np.moveaxis(matrices, 0, 2)
     x, y, z = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
     trace = np.trace(m)
@@ -99,7 +102,7 @@ def quaternions(matrices: np.ndarray) -> np.ndarray:
 
 
 def rotations(quaternions: np.ndarray) -> np.ndarray:
-    """The rotations [k, 3, 3] of quaternions (x, y, z, w), [k, 4], of any length."""
+    """Convert quaternions (x, y, z, w), [k, 4], of any length to rotations [k, 3, 3]."""
     x, y, z, w = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -110,7 +113,7 @@ def rotations(quaternions: np.ndarray) -> np.ndarray:
 
 
 def _same_signs(points: np.ndarray) -> np.ndarray:
-    """q and -q are the same rotation: each so that it is near the one before."""
+    """Flip the sign of quaternions so that each is near the one before: q and -q are the same rotation."""
     dots = np.sum(points[1:, 3:7] * points[:-1, 3:7], axis=1)
     signed = points.copy()
     signed[1:, 3:7] *= np.cumprod(np.where(dots < 0, -1.0, 1.0))[:, None]
@@ -118,7 +121,7 @@ def _same_signs(points: np.ndarray) -> np.ndarray:
 
 
 def _without_repeats(points: np.ndarray, is_closed: bool) -> np.ndarray:
-    """Without those that are where the next one is; of a closed curve, the next one after the last is the first."""
+    """Remove points that coincide with the next one; on a closed curve, the first point follows the last."""
     apart = _apart(points, np.roll(points, -1, axis=0))
     is_new = apart > 1e-6 * max(apart.max(), 1e-12)
     if not is_closed:
@@ -127,7 +130,7 @@ def _without_repeats(points: np.ndarray, is_closed: bool) -> np.ndarray:
 
 
 def _extended(points: np.ndarray, is_closed: bool) -> np.ndarray:
-    """With what lies before the first and after the last: a closed curve goes on, an open one is continued straight."""
+    """Add points before the first and after the last: a closed curve wraps around, an open one is extrapolated linearly."""
     if is_closed:
         count = len(points)
         return _same_signs(points[np.arange(-1, count + 2) % count])
@@ -135,21 +138,21 @@ def _extended(points: np.ndarray, is_closed: bool) -> np.ndarray:
 
 
 def _on_sphere(curve: np.ndarray, scale: float) -> np.ndarray:
-    """The curve with quaternions that are rotations again, of length 2 s."""
+    """Rescale the quaternions of a curve to length 2 s, so that they are rotations again."""
     curve = curve.copy()
     curve[:, 3:7] *= 2 * scale / np.linalg.norm(curve[:, 3:7], axis=1, keepdims=True)
     return curve
 
 
 def _even(curve: np.ndarray, count: int, is_closed: bool) -> np.ndarray:
-    """`count` points of the curve at equal distances along it; the last one is its end unless it is closed."""
+    """Resample a curve at `count` points of equal arc length; the last one is the curve's end unless `is_closed`."""
     way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve[:, :7], axis=0), axis=1))])
     wanted = np.linspace(0, way[-1], count, endpoint=not is_closed)
     return np.stack([np.interp(wanted, way, column) for column in curve.T], axis=1)
 
 
 def _blurred(curve: np.ndarray, sigma: float) -> np.ndarray:
-    """The curve under a Gaussian of `sigma` points; turned about its ends and so continued, it keeps them."""
+    """Smooth a curve with a Gaussian of `sigma` points; extending it by point reflection keeps its end points in place."""
     reach = min(int(3 * sigma), len(curve) - 1)
     before = 2 * curve[0] - curve[reach:0:-1]
     after = 2 * curve[-1] - curve[-2 : -reach - 2 : -1]

@@ -1,6 +1,6 @@
-"""Paths by formula: around what cameras look at, or before it.
+"""Analytic camera paths: turntable and ellipse around the focus point, and LLFF's spiral in front of it.
 
-All follow from the training cameras alone, come back to where they began and look at one point.
+All are computed from the training cameras alone, return to their start and look at one point.
 """
 
 import math
@@ -14,25 +14,27 @@ from nerf.paths.cameras import pinholes
 from nerf.ray.cameras import Camera
 
 NUM_FRAMES = 120
-SURROUNDED = math.radians(200)  # cameras that cover less around their subject leave its back unseen
-COVERED = 0.95  # share of the cameras that counts for what they cover
-UPRIGHT = math.cos(math.radians(3))  # up, where it is this near to the z axis, is the z axis
-ALIKE = 0.8  # length of the mean of unit vectors from which on they have a direction in common
-# LLFF's recipe for what to look at: of disparities, a quarter of that of the nearest depth and the rest of the farthest.
+SURROUNDED = math.radians(200)  # cameras that cover a smaller arc around their subject leave its back unseen
+COVERED = 0.95  # share of the cameras that lie on the covered arc
+UPRIGHT = math.cos(math.radians(3))  # an up direction within 3 degrees of the z axis is replaced by the z axis
+ALIKE = 0.8  # least length of the mean of unit vectors that share a direction
+# LLFF's focus depth: a weighted mean of disparities, a quarter for the nearest depth and the rest for the farthest.
 CLOSE, BEYOND, FAR_SHARE = 0.9, 5.0, 0.75
 
 
 def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """camera_to_world [3, 4] of a camera at `position` that looks at `target` (along its -z), all [3]."""
+    """Return camera_to_world [3, 4] of a camera at `position` that looks at `target` (along its -z), all [3]."""
     backward = position - target
     axes = axes_by(backward / np.linalg.norm(backward), up)
     return np.concatenate([axes.T, position[:, None]], axis=1)
 
 
 def scene_focus(cameras: Camera) -> np.ndarray | None:
-    """What stacked cameras look at, [3]: where their axes meet, if most have it ahead, else on their mean axis; or nothing.
+    """Compute the focus point [3] that stacked cameras look at; None if they have none in common.
 
-    Axes of forward-facing photos meet anywhere; LLFF's recipe has these at the mean of what they see, in disparity.
+    It is the point nearest to all optical axes, if more than half of the cameras have it ahead of them; else the point at
+    `focus_depth` on their mean axis, if they share a direction. Forward-facing cameras always use the mean axis (LLFF's
+    recipe), as their nearly parallel axes have no well-defined intersection.
     """
     poses = np.asarray(cameras.camera_to_world, np.float64)
     if cameras.ndc is None:
@@ -48,9 +50,9 @@ def scene_focus(cameras: Camera) -> np.ndarray | None:
 
 
 def focus_depth(cameras: Camera) -> float:
-    """The depth [] that counts most in what stacked cameras see: 1 / z = 0.25 / (0.9 near) + 0.75 / (5 far), world.
+    """Compute the focus depth z [] of stacked cameras: 1 / z = 0.25 / (0.9 near) + 0.75 / (5 far), world (LLFF's recipe).
 
-    Forward-facing scenes have their nearest depth at 4/3 and may reach infinitely far.
+    In forward-facing scenes, near is 4/3 and far is infinite.
     """
     near, far = (max(float(np.min(cameras.near)), 1e-3), float(np.max(cameras.far)))
     if cameras.ndc is not None:
@@ -59,11 +61,11 @@ def focus_depth(cameras: Camera) -> float:
 
 
 class OrbitFrame(NamedTuple):
-    """How cameras stand around what they look at.
+    """Arrangement of cameras around their focus point.
 
     Attributes:
-        focus: that, [3], world.
-        axes: rows are two level axes and up, [3, 3], world.
+        focus: the focus point, [3], world.
+        axes: rows are two horizontal axes and up, [3, 3], world.
         offsets: of the cameras from the focus, along these axes, [k, 3], world.
     """
 
@@ -72,23 +74,23 @@ class OrbitFrame(NamedTuple):
     offsets: np.ndarray
 
     def poses(self, offsets: np.ndarray) -> np.ndarray:
-        """camera_to_world [n, 3, 4] of upright cameras at these offsets [n, 3] that look at the focus."""
+        """Return camera_to_world [n, 3, 4] of upright cameras at these offsets [n, 3] that look at the focus point."""
         return np.stack([look_at(self.focus + offset @ self.axes, self.focus, self.axes[2]) for offset in offsets])
 
 
 def orbit_frame(cameras: Camera) -> OrbitFrame:
-    """How stacked cameras stand.
+    """Compute the arrangement of stacked cameras around their focus point.
 
     Raises:
-        UserError: they look at nothing in common.
+        UserError: the cameras have no common focus point.
     """
     focus = scene_focus(cameras)
     if focus is None:
-        raise UserError('the training cameras look at nothing in common to go around; use the path train or keyframes')
+        raise UserError('the training cameras look at nothing in common to orbit around; use the path train or keyframes')
     poses = np.asarray(cameras.camera_to_world, np.float64)
     up = up_direction(poses)
     up = np.array([0.0, 0.0, 1.0]) if up[2] > UPRIGHT else up
-    # The level axis next to x, or to y if x is nearly up.
+    # The horizontal axis nearest to x, or to y if x is nearly up.
     toward = np.eye(3)[0] if abs(up[0]) < 0.9 else np.eye(3)[1]
     level = unit(toward - up * (up @ toward), toward)
     axes = np.stack([level, np.cross(up, level), up])
@@ -96,9 +98,9 @@ def orbit_frame(cameras: Camera) -> OrbitFrame:
 
 
 def covered_arc(offsets: np.ndarray) -> tuple[float, float]:
-    """Middle and length of the shortest arc around the third axis that has 95 % of the offsets [k, 3], radians.
+    """Compute middle and length of the shortest arc around the third axis that has 95 % of the offsets [k, 3], radians.
 
-    Those straight above, whose direction from there means little, do not count.
+    Offsets nearly along that axis are left out, as their azimuth means little.
     """
     flat = np.linalg.norm(offsets[:, :2], axis=1)
     beside = offsets[flat > 0.2 * np.linalg.norm(offsets, axis=1)]
@@ -111,18 +113,19 @@ def covered_arc(offsets: np.ndarray) -> tuple[float, float]:
 
 
 def spherical(cameras: Camera, num_frames: int = NUM_FRAMES, elevation: float | None = None) -> Camera:
-    """A turntable: once around what `cameras` look at, at their mean distance and `elevation` (their median), in degrees.
+    """Compute a turntable path: one turn around the focus point at the cameras' mean distance.
 
-    Cameras that cover less than 200 degrees around it are swung between their ends and back, so that nothing unseen is shown.
+    `elevation` is in degrees; None: the cameras' median. If the cameras cover less than 200 degrees, the path swings from one
+    end of the covered arc to the other and back, so that nothing unseen is shown.
 
     Raises:
-        UserError: the cameras look at nothing in common.
+        UserError: the cameras have no common focus point.
     """
     standing = orbit_frame(cameras)
     distance = np.linalg.norm(standing.offsets, axis=1)
     heights = standing.offsets[:, 2] / distance
     sine = np.median(heights) if elevation is None else math.sin(math.radians(elevation))
-    sine = np.clip(sine, -0.9998, 0.9998)  # within 89 degrees: straight above, there is no turning around
+    sine = np.clip(sine, -0.9998, 0.9998)  # within 89 degrees: straight above, azimuth is undefined
     angles = 2 * np.pi * np.arange(num_frames) / num_frames
     middle, length = covered_arc(standing.offsets)
     if length < SURROUNDED:
@@ -133,13 +136,13 @@ def spherical(cameras: Camera, num_frames: int = NUM_FRAMES, elevation: float | 
 
 
 def spiral(cameras: Camera, num_frames: int = NUM_FRAMES) -> Camera:
-    """LLFF's spiral around the mean camera, for cameras that all look the same way: two turns, back to where it began.
+    """Compute LLFF's spiral around the mean camera, for cameras that face the same way: two turns, back to the start.
 
-    With r the 90th percentiles of the cameras' |offsets| along the mean camera's axes, positions are
-    (r_x cos a, -r_y sin a, -r_z sin(a / 2)) there; all look at one point of its axis.
+    With r the 90th percentiles of the cameras' |offsets| along the mean camera's axes, positions along these axes are
+    (r_x cos a, -r_y sin a, -r_z sin(a / 2)); all frames look at one point of the mean camera's optical axis.
 
     Raises:
-        UserError: the cameras look all ways, or at nothing in common.
+        UserError: the cameras face all directions, or have no common focus point.
     """
     poses = np.asarray(cameras.camera_to_world, np.float64)
     backward, up, centre = poses[:, :, 2].mean(0), poses[:, :, 1].mean(0), poses[:, :, 3].mean(0)
@@ -155,13 +158,13 @@ def spiral(cameras: Camera, num_frames: int = NUM_FRAMES) -> Camera:
 
 
 def ellipse(cameras: Camera, num_frames: int = NUM_FRAMES) -> Camera:
-    """Once around what `cameras` look at, at constant speed on a level ellipse among them, at their median height.
+    """Compute one turn around the focus point, at constant speed on a horizontal ellipse at the cameras' median height.
 
-    Its radii are the 90th percentiles of the cameras' |offsets| along their principal axes. For cameras that do not surround
-    it, `spherical`.
+    Its radii are the 90th percentiles of the cameras' |offsets| along their principal axes. Cameras that cover less than 200
+    degrees get the path `spherical`.
 
     Raises:
-        UserError: the cameras look at nothing in common.
+        UserError: the cameras have no common focus point.
     """
     standing = orbit_frame(cameras)
     if covered_arc(standing.offsets)[1] < SURROUNDED:

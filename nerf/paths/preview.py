@@ -1,4 +1,4 @@
-"""A path as a picture: its cameras among the training cameras, from above and from the side."""
+"""Preview image of a camera path: its frames among the training cameras, from above and from the side."""
 
 import matplotlib
 import numpy as np
@@ -13,16 +13,16 @@ from nerf.paths.cameras import corner_rays, training
 from nerf.paths.orbits import scene_focus
 from nerf.ray.cameras import Camera
 
-WIDTH, HEIGHT, DPI = 12, 6.4, 100  # inches, and pixels in one
-SHOWN = 24  # frames of the path drawn as frustums
-SIZE = 0.06  # of a frustum, of the extent of all cameras
-COLOURS = 'viridis'  # of the path, from its start to its end
+WIDTH, HEIGHT, DPI = 12, 6.4, 100  # inches, and pixels per inch
+SHOWN = 24  # frames of the path drawn as frustums, at most
+SIZE = 0.06  # of a frustum, as a share of the extent of all cameras
+COLOURS = 'viridis'  # colour map of the path, from its start to its end
 
 
 def preview(scene: Scene, path: Camera) -> np.ndarray:
-    """The picture of a path (stacked pinholes) in a scene, uint8 [640, 1200, 3].
+    """Draw a path (stacked pinhole cameras) in a scene, uint8 [640, 1200, 3].
 
-    Training cameras are blue; the path goes from dark to bright, with a ring where it starts and a frustum every few frames.
+    Training cameras are blue; the path goes from dark to bright, with a ring at its start and a frustum every few frames.
     """
     cameras = training(scene)
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor='white')
@@ -38,7 +38,10 @@ def preview(scene: Scene, path: Camera) -> np.ndarray:
 
 
 def frustums(cameras: Camera, size: float) -> np.ndarray:
-    """The lines of stacked cameras (lens distortion left out): spokes to a rim at depth `size`, [k, 8, 2, 3], world."""
+    """Compute the lines of stacked cameras' frustums, without distortion: edges and image borders, [k, 8, 2, 3], world.
+
+    The image borders lie at depth `size`.
+    """
     centre = np.asarray(cameras.camera_to_world, np.float64)[:, None, :, 3]
     rim = centre + size * corner_rays(cameras)
     spokes = np.stack([np.broadcast_to(centre, rim.shape), rim], axis=2)
@@ -46,7 +49,7 @@ def frustums(cameras: Camera, size: float) -> np.ndarray:
 
 
 def _draw(axes: Axes, side: Side, scene: Scene, cameras: Camera, path: Camera) -> None:
-    """One view."""
+    """Draw one view of the path and the scene."""
 
     def flat(points: np.ndarray) -> np.ndarray:
         return points[..., list(side.axes)] * np.array(side.signs)
@@ -75,7 +78,7 @@ def _draw(axes: Axes, side: Side, scene: Scene, cameras: Camera, path: Camera) -
 
 
 def _frame(axes: Axes, side: Side, shown: np.ndarray, margin: float) -> None:
-    """Limits and labels of one view, with as much per inch on both axes."""
+    """Set limits and labels of one view, with the same scale on both axes."""
     low, high = shown.min(0) - margin, shown.max(0) + margin
     box = axes.get_position()
     shape = np.array([box.width * WIDTH, box.height * HEIGHT])

@@ -1,4 +1,4 @@
-"""The colour behind a scene, and a photograph's colour composited over it."""
+"""The colour behind a scene, and that of a photograph's pixel over it."""
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +8,14 @@ from nerf.ray.structs import Pixel, expect
 
 
 def background_colour(background: str, key: Key[Array, ''] | None) -> Float[Array, '3']:
-    """Return the colour behind the scene: 'white', 'black', or 'random' (drawn for each ray; grey without a key).
-
-    Density cannot imitate a random background, as it can a constant one: empty space stays empty.
-    """
+    """Return the colour behind the scene: 'white', 'black', or 'random' (new for each ray; grey without a key)."""
     if background == 'random':
         return jnp.full(3, 0.5) if key is None else jax.random.uniform(key, (3,))
     return {'white': jnp.ones(3), 'black': jnp.zeros(3)}[background]
 
 
 def target_colour(pixel: Pixel, background: Float[Array, '3']) -> Float[Array, '3']:
-    """Composite a photograph's pixel over a background, in sRGB: c + (1 - a) c_bg with premultiplied c.
+    """Composite a pixel of a photograph over a background, sRGB: c + (1 - a) c_bg with premultiplied c.
 
     Raises:
         ValueError: if given a batch of pixels.

@@ -1,4 +1,4 @@
-"""Cameras: casting the ray of one pixel, and projecting one point back to its pixel.
+"""From (camera, pixel) to a ray, and from a point back to its pixel.
 
 Axes are OpenGL's: x right, y up, the camera looks along -z.
 """
@@ -9,55 +9,50 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from nerf.ray.lenses import Lens, distort, undistort
 from nerf.ray.maths import matmul, norm, normalise
 from nerf.ray.ndc import ndc_to_t, to_ndc
-from nerf.ray.structs import Ray, expect, expect_one_ray
+from nerf.ray.structs import Ray, Scalar, expect, expect_one_ray
 
 
 @typing.no_type_check
 @struct.dataclass
 class Camera:
-    """Pose, intrinsics, lens and range of one camera; of several, stacked, where rays are lifted over cameras.
+    """One camera: pose, intrinsics, distortion, and the range of its rays.
 
     Attributes:
-        camera_to_world: [R|t], world.
-        camera_to_pixel: K, px: focal lengths and principal point, for +y down as in images.
-        width: of the image, px.
-        height: of the image, px.
-        near: t_n, t at which rays begin.
-        far: t_f, t at which rays end.
-        lens: distortion; None: a pinhole.
-        ndc: scale of normalised device coordinates, see `nerf.ray.ndc`, into which rays are cast (forward-facing scenes);
-            None: rays stay in the world.
+        camera_to_world: [R|t], [3, 4], world.
+        camera_to_pixel: K, [3, 3], px: focal lengths and principal point, for +y down as in images.
+        width: [], int32, px.
+        height: [], int32, px.
+        near: [], t.
+        far: [], t.
+        lens: its distortion; None: a pinhole.
+        ndc: scale of normalised device coordinates, [2], see `nerf.ray.ndc`, into which rays are cast (forward-facing
+            scenes); None: rays stay in the world.
     """
 
-    camera_to_world: Float[Array, '3 4']
-    camera_to_pixel: Float[Array, '3 3']
-    width: Int[Array, '']
-    height: Int[Array, '']
-    near: Float[Array, '']
-    far: Float[Array, '']
+    camera_to_world: Array
+    camera_to_pixel: Array
+    width: Array
+    height: Array
+    near: Array
+    far: Array
     lens: Lens | None = None
-    ndc: Float[Array, '2'] | None = None
+    ndc: Array | None = None
 
     def at(self, index: Any) -> 'Camera':
         """Return the camera of this number from stacked cameras, or, for several numbers or a mask, these, stacked."""
         return jax.tree.map(lambda field: field[index], self)
 
 
-def intrinsics(
-    focal_x: Float[Array, ''] | float,
-    focal_y: Float[Array, ''] | float,
-    centre_x: Float[Array, ''] | float,
-    centre_y: Float[Array, ''] | float,
-) -> Float[Array, '3 3']:
-    """Build the intrinsics of one camera, px: K = [[f_x, 0, c_x], [0, f_y, c_y], [0, 0, 1]].
+def intrinsics(focal_x: Scalar, focal_y: Scalar, centre_x: Scalar, centre_y: Scalar) -> Float[Array, '3 3']:
+    """Make the matrix K = [[f_x, 0, c_x], [0, f_y, c_y], [0, 0, 1]] of one camera, px.
 
     Raises:
-        ValueError: if given a batch of focal lengths.
+        ValueError: if given the numbers of several cameras.
     """
     expect('one camera, focal_x', focal_x)
     zero, one = jnp.zeros_like(focal_x), jnp.ones_like(focal_x)
@@ -66,7 +61,7 @@ def intrinsics(
 
 
 def pixel_to_camera(camera_to_pixel: Float[Array, '3 3'], xy: Float[Array, '2']) -> Float[Array, '3']:
-    """Compute the point of the plane z = -1 that a pinhole shows at a pixel, in camera axes: K^-1 (x, y, 1), y and z negated.
+    """Compute the direction of a pixel on the plane z = -1: K^-1 (x, y, 1) with y and z turned, camera axes.
 
     Raises:
         ValueError: if given a batch of cameras or pixels.
@@ -80,12 +75,12 @@ def pixel_to_camera(camera_to_pixel: Float[Array, '3 3'], xy: Float[Array, '2'])
 
 
 def cast(camera: Camera, xy: Float[Array, '2']) -> Ray:
-    """Cast the ray through an image point (px), in world coordinates or, for a camera with `ndc`, in these.
+    """Cast the ray through the image point `xy` px, in world coordinates or, for a camera with `ndc`, in these.
 
     The direction has length 1 along the optical axis, so t is the depth; of a fisheye, its own length is 1, so t is the
     distance. The cone's radius at t = 1 is r = sqrt(a b) 2 / sqrt(12), with a and b the distances to the rays of the next
     column and the next row: the standard deviation of a disc of this radius is that of the pixel's square (mip-NeRF,
-    section 3.1). In NDC it is r = (a + b) / 2 * 2 / sqrt(12) instead, with distances on the near plane.
+    section 3.1). In NDC (a + b) / 2 stands for sqrt(a b), with distances on the near plane.
 
     Raises:
         ValueError: if given a batch of cameras or pixels.
@@ -107,8 +102,8 @@ def cast(camera: Camera, xy: Float[Array, '2']) -> Ray:
     return ray if camera.ndc is None else _in_ndc(camera, ray, matmul(rotation, right), matmul(rotation, below))
 
 
-def _camera_direction(camera: Camera, xy: Float[Array, '2']) -> Float[Array, '3']:
-    """Compute the direction of an image point in camera axes."""
+def _camera_direction(camera: Camera, xy: Array) -> Array:
+    """Compute the direction of an image point, [2] -> [3], camera axes."""
     straight = pixel_to_camera(camera.camera_to_pixel, xy)
     if camera.lens is None:
         return straight
@@ -116,17 +111,17 @@ def _camera_direction(camera: Camera, xy: Float[Array, '2']) -> Float[Array, '3'
     return jnp.stack([x, -y, -z])
 
 
-def _in_ndc(camera: Camera, ray: Ray, right: Float[Array, '3'], below: Float[Array, '3']) -> Ray:
+def _in_ndc(camera: Camera, ray: Ray, right: Array, below: Array) -> Ray:
     found = to_ndc(ray, camera.ndc)
     a, b = (norm(to_ndc(ray.replace(direction=each), camera.ndc).origin - found.origin) for each in (right, below))
     return found.replace(radius=(a + b) / 2 * 2 / jnp.sqrt(12.0), near=camera.near, far=camera.far)
 
 
 def project(camera: Camera, point: Float[Array, '3']) -> tuple[Float[Array, '2'], Float[Array, '']]:
-    """Project a world point to its image point (px) and its depth (world; negative behind the camera).
+    """Project a world point to its image point, px, and compute its depth, world (negative: behind the camera).
 
-    Image points of depth <= 0 are valid for a fisheye only: other lenses give the image point of the opposite direction. Far
-    outside of the image a distortion formula may lead back into it.
+    Behind the camera only a fisheye's image point is right; that of other lenses belongs to the opposite point, and far
+    outside of the image their formula may lead back into it.
 
     Raises:
         ValueError: if given a batch of cameras or points.
@@ -142,10 +137,10 @@ def project(camera: Camera, point: Float[Array, '3']) -> tuple[Float[Array, '2']
     return homogeneous[:2] / jnp.where(jnp.abs(depth) > 1e-12, depth, 1e-12), depth
 
 
-def world_distance(camera: Camera, ray: Ray, distance: Float[Array, '']) -> Float[Array, '']:
-    """Convert a distance t |d| along a ray, in the space that it was cast into, to distance from the camera in the world.
+def world_distance(camera: Camera, ray: Ray, distance: Scalar) -> Float[Array, '']:
+    """Convert a distance t |d| in the space that the ray was cast into to the distance from the camera in the world.
 
-    Both are the same unless that space is NDC, in which infinity gives a distance of about a million.
+    The same number unless that space is NDC, whose infinity becomes a distance of about a million.
 
     Raises:
         ValueError: if given a batch of rays.
@@ -158,11 +153,11 @@ def world_distance(camera: Camera, ray: Ray, distance: Float[Array, '']) -> Floa
     return ndc_to_t(in_world, distance / norm(ray.direction))
 
 
-def distance_to_depth(camera: Camera, viewdir: Float[Array, '3'], distance: Float[Array, '']) -> Float[Array, '']:
-    """Convert distance along the unit `viewdir` to depth along the optical axis: z = distance (viewdir . axis), world.
+def distance_to_depth(camera: Camera, viewdir: Float[Array, '3'], distance: Scalar) -> Float[Array, '']:
+    """Convert a distance along the unit `viewdir` to depth along the optical axis: z = distance (viewdir . axis).
 
     Raises:
-        ValueError: if given a batch of view directions.
+        ValueError: if given a batch of directions.
     """
     expect('one viewdir', viewdir, 3)
     return distance * jnp.sum(viewdir * -camera.camera_to_world[:, 2])

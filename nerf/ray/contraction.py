@@ -1,4 +1,4 @@
-"""Contraction of all of space to a ball of radius 2, in which a grid or an MLP can represent an unbounded scene."""
+"""All of space in a ball of radius 2, so that what is far can be learned by a grid or an MLP (mip-NeRF 360)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,11 +7,9 @@ from nerf.ray.structs import expect
 
 
 def contract(point: Float[Array, '3']) -> Float[Array, '3']:
-    """Contract a point of space into the ball of radius 2: x if |x| <= 1, else (2 - 1 / |x|) x / |x|.
+    """Contract a point: x where |x| <= 1, else (2 - 1 / |x|) x / |x| (mip-NeRF 360, equation 10).
 
-    The unit ball stays as it is. Beyond it the distance to the outer sphere, 1 / |x|, is disparity, which photographs resolve
-    evenly (mip-NeRF 360, equation 10). The square is clamped before the root is taken, so that the gradient is finite
-    everywhere: at 0 it is the identity.
+    The square is clamped before the root is taken, so that the gradient is finite everywhere: at 0 it is the identity.
 
     Raises:
         ValueError: if given a batch of points.
@@ -22,9 +20,7 @@ def contract(point: Float[Array, '3']) -> Float[Array, '3']:
 
 
 def expand(point: Float[Array, '3']) -> Float[Array, '3']:
-    """Invert `contract`: x if |x| <= 1, else x / (|x| (2 - |x|)).
-
-    Points at |x| >= 2, which no point is contracted to, are mapped very far away, but to finite coordinates.
+    """Invert `contract`: x where |x| <= 1, else x / (|x| (2 - |x|)); points with |x| >= 2 go very far.
 
     Raises:
         ValueError: if given a batch of points.

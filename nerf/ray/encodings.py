@@ -12,7 +12,7 @@ from nerf.ray.structs import Gaussian, expect
 
 
 def octaves(x: Float[Array, 'k'], min_degree: int, max_degree: int, step: int = 1) -> Float[Array, 'features']:
-    """Scale x by 2^l for every `step`-th l in [min_degree, max_degree), octave after octave: k features of each.
+    """Multiply x by 2^l for every `step`-th l in [min_degree, max_degree), octave after octave.
 
     Raises:
         ValueError: if given a batch of points.
@@ -23,11 +23,11 @@ def octaves(x: Float[Array, 'k'], min_degree: int, max_degree: int, step: int = 
 
 
 def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity: bool = False) -> Float[Array, 'features']:
-    """Encode x by sines and cosines at octaves l in [min_degree, max_degree): 2 k features of each, and k of the identity.
+    """Encode x by sines and cosines at octaves l in [min_degree, max_degree): 2 k (max - min) features (+ k).
 
     gamma(x) = (x if identity, sin(2^l x) for all l, cos(2^l x) for all l). The NeRF paper (equation 4) has 2^l pi x;
-    its code, and this, leave pi out. Exact to float32 for the given x up to about 16 degrees: beyond, the rounding of x
-    itself counts, times 2^l.
+    its code, and this, leave pi out. Exact to float32 for the given x up to about 16 degrees: beyond, the error is
+    x's own rounding, times 2^l.
 
     Raises:
         ValueError: if given a batch of points.
@@ -39,32 +39,30 @@ def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity:
 
 
 def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '6*({max_degree}-{min_degree})']:
-    """Compute the expectation of the positional encoding over a Gaussian (integrated positional encoding).
+    """Compute the expected positional encoding over a Gaussian.
 
     E[sin(2^l x)] = sin(2^l mu) exp(-4^l diag(Sigma) / 2), likewise for the cosine (mip-NeRF, equation 14): octaves
-    finer than the Gaussian is wide fade out, which prevents aliasing.
+    finer than the Gaussian is wide fade out, which is what prevents aliasing.
 
     Raises:
-        ValueError: if given several Gaussians.
+        ValueError: if given a batch of Gaussians.
     """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     return _expected(gaussian.mean, jnp.diagonal(gaussian.cov), min_degree, max_degree)
 
 
-def _expected(
-    mean: Float[Array, 'k'], variance: Float[Array, 'k'], min_degree: int, max_degree: int
-) -> Float[Array, '2*k*({max_degree}-{min_degree})']:
-    """Compute E[sin(2^l x)] and E[cos(2^l x)] of normally distributed x for all l."""
+def _expected(mean: Array, variance: Array, min_degree: int, max_degree: int) -> Array:
+    """E[sin(2^l x)] and E[cos(2^l x)] of normally distributed x, each [k], for all l, -> [2 k (max - min)]."""
     angles = octaves(mean, min_degree, max_degree)
     fade = jnp.exp(-0.5 * octaves(variance, 2 * min_degree, 2 * max_degree, 2))
     return jnp.concatenate([fade * safe_sin(angles), fade * safe_cos(angles)])
 
 
 @functools.cache
-def icosahedron_basis() -> Float[np.ndarray, '3 21']:
-    """Return 21 unit vectors: the vertices of an icosahedron and the middles of its edges, one of each opposite pair.
+def icosahedron_basis() -> np.ndarray:
+    """Return 21 unit vectors, [3, 21]: vertices of an icosahedron and middles of its edges, one of each opposite pair.
 
-    mip-NeRF 360 projects Gaussians onto these: the variances along three axes are the same for a Gaussian and its mirror image.
+    mip-NeRF 360 projects Gaussians onto these: the three axes alone cannot tell a Gaussian from its mirror image.
     """
     golden = (1 + np.sqrt(5)) / 2
     vertices = np.array([np.roll([0, a, b * golden], k) for k in range(3) for a in (-1, 1) for b in (-1, 1)])
@@ -77,12 +75,12 @@ def icosahedron_basis() -> Float[np.ndarray, '3 21']:
 
 
 def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '42*({max_degree}-{min_degree})']:
-    """Compute the integrated positional encoding of a Gaussian's projections on the 21 directions of `icosahedron_basis`.
+    """Compute `integrated` of the Gaussian's projections on 21 directions (mip-NeRF 360, on off-axis positional encoding).
 
-    Along a direction b the mean is b . mu and the variance b^T Sigma b. Source: mip-NeRF 360, on off-axis positional encoding.
+    Along a column b of `icosahedron_basis`, the mean is b . mu and the variance b^T Sigma b.
 
     Raises:
-        ValueError: if given several Gaussians.
+        ValueError: if given a batch of Gaussians.
     """
     expect('one Gaussian, mean', gaussian.mean, 3, lift='over_samples')
     basis = icosahedron_basis()
@@ -93,7 +91,7 @@ def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) ->
 
 
 def direction(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '3+6*{max_degree}']:
-    """Encode a unit view direction: itself, and its positional encoding.
+    """Encode a unit view direction: itself and its positional encoding, 3 + 6 max_degree features.
 
     Raises:
         ValueError: if given a batch of directions.
@@ -103,12 +101,12 @@ def direction(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '3+6*
 
 
 def spherical_harmonics(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '{max_degree}**2']:
-    """Encode a unit view direction by the real spherical harmonics of the first `max_degree` <= 4 bands.
+    """Evaluate the real spherical harmonics of a unit vector in the first `max_degree` <= 4 bands: max_degree^2 features.
 
     Y_l^m for l < max_degree and m = -l .. l, orthonormal on the sphere, as polynomials of x, y, z.
 
     Raises:
-        ValueError: if given a batch of directions, or a `max_degree` that is not 1 to 4.
+        ValueError: if given a batch of directions, or for more bands.
     """
     expect('one viewdir', viewdir, 3)
     if not 1 <= max_degree <= 4:

@@ -1,4 +1,4 @@
-"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and their images under a contraction of space."""
+"""Segments of one ray as Gaussians (mip-NeRF, section 3.1), and what becomes of them in a contracted space."""
 
 from collections.abc import Callable
 
@@ -7,20 +7,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import Gaussian, expect
+from nerf.ray.structs import Gaussian, Scalar, expect
 
 
 def along_ray(
-    t_mean: Float[Array, ''],
-    t_var: Float[Array, ''],
-    r_var: Float[Array, ''],
+    t_mean: Scalar,
+    t_var: Scalar,
+    r_var: Scalar,
     origin: Float[Array, '3'],
     direction: Float[Array, '3'],
 ) -> Gaussian:
-    """Convert moments along and across the ray into a Gaussian in world axes (mip-NeRF, equation 8).
+    """Convert a Gaussian given along and across the ray to world axes (mip-NeRF, equation 8).
 
     mu = o + t_mean d, Sigma = t_var d d^T + r_var (I - d d^T / |d|^2); t_mean in t, t_var in t^2, r_var in world^2. Only the
-    second term is divided by |d|^2: d is not normalised, and lengths along the ray are given in t, across it in the world.
+    second term is divided by |d|^2: d is not normalised, and moments along the ray are given in t, across it in the world.
 
     Raises:
         ValueError: if given several segments or rays.
@@ -33,20 +33,19 @@ def along_ray(
 
 
 def frustum_to_gaussian(
-    t0: Float[Array, ''],
-    t1: Float[Array, ''],
+    t0: Scalar,
+    t1: Scalar,
     origin: Float[Array, '3'],
     direction: Float[Array, '3'],
-    radius: Float[Array, ''],
+    radius: Scalar,
 ) -> Gaussian:
-    """Approximate the conical frustum between t0 and t1, of a cone with radius r t, by the Gaussian with its moments.
+    """Convert the conical frustum between t0 and t1 of a cone with radius r t to the Gaussian of equal moments.
 
-    With t_mu = (t0 + t1) / 2 and t_delta = (t1 - t0) / 2:
-        t_mean = t_mu + 2 t_mu t_delta^2 / (3 t_mu^2 + t_delta^2)
-        t_var = t_delta^2 / 3 - 4 t_delta^4 (12 t_mu^2 - t_delta^2) / (15 (3 t_mu^2 + t_delta^2)^2)
-        r_var = r^2 (t_mu^2 / 4 + 5 t_delta^2 / 12 - 4 t_delta^4 / (15 (3 t_mu^2 + t_delta^2)))
-    This is mip-NeRF's equation 7: written with t0 and t1, nearly equal powers cancel in float32. An empty frustum (t0 = t1,
-    also both 0) is a point.
+    With t_mu = (t0 + t1) / 2 and t_delta = (t1 - t0) / 2 (mip-NeRF, equation 7, whose form does not cancel):
+    t_mean = t_mu + 2 t_mu t_delta^2 / (3 t_mu^2 + t_delta^2),
+    t_var = t_delta^2 / 3 - 4 t_delta^4 (12 t_mu^2 - t_delta^2) / (15 (3 t_mu^2 + t_delta^2)^2),
+    r_var = r^2 (t_mu^2 / 4 + 5 t_delta^2 / 12 - 4 t_delta^4 / (15 (3 t_mu^2 + t_delta^2))).
+    An empty frustum (t0 = t1, also both 0) is a point.
 
     Raises:
         ValueError: if given several intervals or rays.
@@ -66,15 +65,15 @@ def frustum_to_gaussian(
 
 
 def cylinder_to_gaussian(
-    t0: Float[Array, ''],
-    t1: Float[Array, ''],
+    t0: Scalar,
+    t1: Scalar,
     origin: Float[Array, '3'],
     direction: Float[Array, '3'],
-    radius: Float[Array, ''],
+    radius: Scalar,
 ) -> Gaussian:
-    """Approximate the cylinder between t0 and t1, with radius r, by the Gaussian with its moments.
+    """Convert the cylinder between t0 and t1 with radius r to the Gaussian of equal moments.
 
-    t_mean = (t0 + t1) / 2, t_var = (t1 - t0)^2 / 12, r_var = r^2 / 4. It stands for a cone where rays do not widen (NDC).
+    t_mean = (t0 + t1) / 2, t_var = (t1 - t0)^2 / 12, r_var = r^2 / 4. For rays that do not widen (NDC).
 
     Raises:
         ValueError: if given several intervals or rays.
@@ -84,7 +83,7 @@ def cylinder_to_gaussian(
     return along_ray(0.5 * (t0 + t1), (t1 - t0) ** 2 / 12, radius**2 / 4, origin, direction)
 
 
-def cube_to_gaussian(point: Float[Array, '3'], width: Float[Array, '']) -> Gaussian:
+def cube_to_gaussian(point: Float[Array, '3'], width: Scalar) -> Gaussian:
     """Return the Gaussian with the moments of a cube around a point, covariance width^2 / 12 I.
 
     Raises:
@@ -95,9 +94,7 @@ def cube_to_gaussian(point: Float[Array, '3'], width: Float[Array, '']) -> Gauss
 
 
 def push_forward(function: Callable[[Float[Array, '3']], Float[Array, '3']], gaussian: Gaussian) -> Gaussian:
-    """Map a Gaussian by a function f of points, linearised at its mean: mean f(mu), covariance J Sigma J^T.
-
-    J is the Jacobian of f at mu, as in an extended Kalman filter. Source: mip-NeRF 360, on parameterising scenes and rays.
+    """Map a Gaussian through a function f linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, on parameterising scenes).
 
     Raises:
         ValueError: if given several Gaussians.

@@ -1,9 +1,4 @@
-"""A table of features looked up at one point: grids of several resolutions, the fine ones hashed (Müller et al. 2022).
-
-Vertices that collide share a row, and no collision is resolved explicitly. Training does it: most vertices lie in empty space,
-and of those that share a row the one whose samples have the larger compositing weight dominates the gradient, so its features
-win. Vertices that collide at one resolution rarely do so at another as well.
-"""
+"""The hash grid: features of one point from grids of several resolutions, the fine ones hashed (Müller et al. 2022)."""
 
 import dataclasses
 import functools
@@ -12,7 +7,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Float, Int
 
 from nerf.ray.structs import expect
 
@@ -27,8 +22,8 @@ class Grid:
         num_levels: L, number of resolutions.
         coarsest: cells per axis of the first.
         finest: cells per axis of the last; those between grow geometrically (equations 2 and 3 of the paper).
-        log2_rows: a resolution has at most 2^log2_rows rows. With fewer vertices, each has a row and the resolution is
-            `dense`; in the others vertices of equal hash share a row.
+        log2_rows: a resolution has at most 2^log2_rows rows. One with fewer vertices has a row for each of them and is
+            dense; in the others vertices of equal hash share a row.
     """
 
     num_levels: int
@@ -37,18 +32,18 @@ class Grid:
     log2_rows: int
 
     @functools.cached_property
-    def resolutions(self) -> UInt32[np.ndarray, 'levels']:
-        """Compute the cells per axis of each resolution."""
+    def resolutions(self) -> np.ndarray:
+        """Compute the cells per axis of each resolution, [L]."""
         return np.rint(np.geomspace(self.coarsest, self.finest, self.num_levels)).astype(np.uint32)
 
     @functools.cached_property
-    def is_dense(self) -> Bool[np.ndarray, 'levels']:
-        """Return whether each resolution has a row for every vertex."""
+    def is_dense(self) -> np.ndarray:
+        """Return whether each resolution has a row for every vertex, [L]."""
         return (self.resolutions.astype(np.int64) + 1) ** 3 <= 2**self.log2_rows
 
     @functools.cached_property
-    def rows(self) -> Int[np.ndarray, 'levels']:
-        """Count the rows of each resolution."""
+    def rows(self) -> np.ndarray:
+        """Count the rows of each resolution, [L]."""
         return np.where(self.is_dense, (self.resolutions.astype(np.int64) + 1) ** 3, 2**self.log2_rows)
 
     @property
@@ -57,13 +52,13 @@ class Grid:
         return int(self.rows.sum())
 
     @functools.cached_property
-    def first_rows(self) -> UInt32[np.ndarray, 'levels']:
-        """Compute the first row of each resolution in the table."""
+    def first_rows(self) -> np.ndarray:
+        """Compute the first row of each resolution in the table, [L]."""
         return (np.cumsum(self.rows) - self.rows).astype(np.uint32)
 
     @functools.cached_property
-    def strides(self) -> UInt32[np.ndarray, 'levels 3']:
-        """Compute the factors of x, y, z in a vertex's row: distances between rows if dense, else the paper's primes."""
+    def strides(self) -> np.ndarray:
+        """Compute the factors of x, y, z in a vertex's row, [L, 3]: strides if dense, else the paper's primes."""
         step = self.resolutions + 1
         dense = np.stack([np.ones_like(step), step, step * step], axis=1)
         return np.where(self.is_dense[:, None], dense, np.array([PRIMES], np.uint32)).astype(np.uint32)
@@ -72,10 +67,12 @@ class Grid:
 def corners(
     grid: Grid, point: Float[Array, '3']
 ) -> tuple[Int[Array, '8 {grid.num_levels}'], Float[Array, '8 {grid.num_levels}']]:
-    """Find the rows of the 8 vertices around a point at each resolution, and their trilinear weights.
+    """Compute the rows of the 8 vertices around a point in each resolution, and their trilinear weights.
 
-    The row of vertex (i, j, k) is i + (N + 1) j + (N + 1)^2 k if the resolution N is dense, and in a hashed one
+    The row of vertex (i, j, k) is i + (N + 1) j + (N + 1)^2 k at a dense resolution N, and at a hashed one
     (i xor 2654435761 j xor 805459861 k) mod 2^log2_rows (equation 4). Points outside the unit cube are moved to its face.
+    Vertices that share a row are told apart by training: the gradient of a row is the sum over its vertices, and where it is
+    visible, a vertex with larger rendering weights dominates that sum.
 
     Raises:
         ValueError: if given a batch of points.
@@ -99,13 +96,11 @@ def corners(
     return jnp.stack(rows), jnp.stack(weights)
 
 
-def lookup(
-    grid: Grid, table: Float[Array, '{grid.num_rows} features'], point: Float[Array, '3']
-) -> Float[Array, '{grid.num_levels} features']:
-    """Interpolate the features of a point in the unit cube trilinearly at each resolution: sum_c weight_c table[row_c].
+def lookup(grid: Grid, table: Float[Array, 'rows F'], point: Float[Array, '3']) -> Float[Array, '{grid.num_levels} F']:
+    """Interpolate the features of a point in the unit cube, trilinearly in every resolution.
 
     Raises:
-        ValueError: if given a batch of points or tables.
+        ValueError: if given a batch of points, or a table of another size.
     """
     expect('one table', table, grid.num_rows, None)
     # The barriers keep the stages apart, and the sum is written out to be vectorised: otherwise XLA computes rows and

@@ -1,16 +1,16 @@
-"""Weights along a ray as a histogram: rising fenceposts s, and a weight of each interval between them."""
+"""Weights along a ray as a histogram: rising fenceposts s [n+1], and a weight [n] of each interval between them."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nerf.ray.maths import MACHINE_EPS
-from nerf.ray.structs import expect
+from nerf.ray.structs import Scalar, expect
 
 
 def cdf(weights: Float[Array, 'n']) -> Float[Array, 'n+1']:
-    """Compute the cumulative distribution at the fenceposts, c_k = sum_{i<k} w_i / sum_i w_i, from exactly 0 to exactly 1.
+    """Compute the cumulative distribution function at the fenceposts, from exactly 0 to exactly 1.
 
-    Weights need not be normalised; if all are zero the distribution is uniform over the intervals.
+    Weights need not be normalised; where all are zero the distribution is uniform over the intervals.
 
     Raises:
         ValueError: if given a batch of rays.
@@ -25,7 +25,7 @@ def cdf(weights: Float[Array, 'n']) -> Float[Array, 'n+1']:
 def interpolate(x: Float[Array, 'm'], xp: Float[Array, 'posts'], fp: Float[Array, 'posts']) -> Float[Array, 'm']:
     """Evaluate the piecewise linear function through (xp, fp) at x, for rising xp and fp (steps are allowed).
 
-    The fenceposts before x are counted, which is faster than a binary search at the lengths that rays have.
+    Counting the fenceposts before x is faster than a binary search at the lengths that rays have.
 
     Raises:
         ValueError: if given a batch of rays.
@@ -40,14 +40,14 @@ def interpolate(x: Float[Array, 'm'], xp: Float[Array, 'posts'], fp: Float[Array
 
 
 def dilate(
-    s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], reach: Float[Array, ''] | float
+    s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], reach: Scalar
 ) -> tuple[Float[Array, '3*posts-4'], Float[Array, '3*posts-5']]:
-    """Dilate a histogram: at each position take the highest density, w_i / (s_{i+1} - s_i), found within `reach`.
+    """Dilate a histogram: at each place, the highest density within `reach`, as fenceposts in [0, 1] and weights.
 
-    A proposal's weights are exact for this ray's samples only; dilated, they also cover what neighbouring rays, or this ray
-    with other samples, may hit. Returns fenceposts and weights. Density in an interval of no length is not lost. The weights
-    of all 3 n intervals sum to 1; the outermost two are left out, which leaves 3 n - 2. Source: mip-NeRF 360, the
-    supplement's part on dilation.
+    Each interval is made longer by `reach` on both sides, and where several overlap the densest counts: a proposal then
+    also covers the surfaces of a neighbouring ray, or of the same ray with other samples (mip-NeRF 360, on dilation in
+    its supplement). The weight of an interval of no length is kept. The weights of all 3 n intervals sum to 1; the two
+    outermost are left out, so that 3 n - 2 are left.
 
     Raises:
         ValueError: if given a batch of rays.
@@ -63,11 +63,11 @@ def dilate(
     return posts[1:-1], (spread / jnp.maximum(jnp.sum(spread), MACHINE_EPS))[1:-1]
 
 
-def anneal(weights: Float[Array, 'n'], progress: Float[Array, ''] | float, slope: float) -> Float[Array, 'n']:
-    """Anneal weights, w^a with a = slope p / ((slope - 1) p + 1): flat at progress p = 0, unchanged at p = 1.
+def anneal(weights: Float[Array, 'n'], progress: Scalar, slope: Scalar) -> Float[Array, 'n']:
+    """Raise weights to a power that grows with progress, w^a: flat when training begins, unchanged when it ends.
 
-    Early in training samples are so spread along the ray, and a proposal that is wrong there is corrected. Weights of exactly
-    0 stay 0 at any progress. Source: mip-NeRF 360, the part on annealing.
+    a = slope p / ((slope - 1) p + 1) with the progress p (mip-NeRF 360, the annealing of its supplement): samples are first
+    spread, so that a proposal's early errors are corrected. Intervals without weight keep none, at any progress.
 
     Raises:
         ValueError: if given a batch of rays.
@@ -78,11 +78,11 @@ def anneal(weights: Float[Array, 'n'], progress: Float[Array, ''] | float, slope
     return jnp.where(positive, jnp.where(positive, weights, 1.0) ** power, 0.0)
 
 
-def blur_and_pad(weights: Float[Array, 'n'], padding: float) -> Float[Array, 'n']:
-    """Smooth weights for resampling, w'_k = (max(w_{k-1}, w_k) + max(w_k, w_{k+1})) / 2 + alpha, with `padding` alpha.
+def blur_and_pad(weights: Float[Array, 'n'], padding: Scalar) -> Float[Array, 'n']:
+    """Smooth weights for resampling: w'_k = (max(w_{k-1}, w_k) + max(w_k, w_{k+1})) / 2 + alpha.
 
-    The two-tap maximum, then two-tap average widens the histogram so that a surface at an interval's edge is not missed; the
-    padding keeps some samples everywhere. Source: mip-NeRF, section 3.2.
+    The two-tap maximum, then two-tap average makes the envelope wide enough not to miss a surface at an interval's
+    edge; the padding alpha keeps some samples everywhere (mip-NeRF, section 3.2).
 
     Raises:
         ValueError: if given a batch of rays.
@@ -93,16 +93,11 @@ def blur_and_pad(weights: Float[Array, 'n'], padding: float) -> Float[Array, 'n'
     return 0.5 * (highest[:-1] + highest[1:]) + padding
 
 
-def quantile(
-    q: Float[Array, ''] | float,
-    posts: Float[Array, 'posts'],
-    weights: Float[Array, 'posts-1'],
-    beyond: Float[Array, ''] | float,
-) -> Float[Array, '']:
-    """Find the position by which the accumulated weight reaches q; `beyond` if it never does.
+def quantile(q: Scalar, posts: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], beyond: Scalar) -> Float[Array, '']:
+    """Find the position at which the accumulated weight reaches q, or return `beyond` if it never does.
 
-    Weights here are probabilities, which may sum to less than 1, and are not normalised; within an interval they accumulate
-    evenly.
+    Unlike in `nerf.ray.sampling`, weights here are probabilities that may sum to less than 1; within an interval they
+    accumulate evenly.
 
     Raises:
         ValueError: if given a batch of rays.

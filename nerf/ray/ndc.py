@@ -1,29 +1,29 @@
-"""Normalised device coordinates of a camera that looks along -z: a cube that holds all of the space before it.
+"""One ray of a camera that looks along -z, in normalised device coordinates: all the space before it is a cube.
 
 The map is a projective one: (x, y, z) -> (-s_x x / z, -s_y y / z, 1 + 2 near / z), with the near plane z = -near on the
-cube's face z' = -1 and infinity on its face z' = 1. Straight lines stay straight (NeRF, appendix C).
+cube's face z' = -1 and all that is infinitely far on its face z' = 1. Straight lines stay straight (NeRF, appendix C).
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.ray.structs import Ray, expect, expect_one_ray
+from nerf.ray.structs import Ray, Scalar, expect, expect_one_ray
 
-# Least 1 - t' of a point: a ray ends a million times as far as the near plane.
+# What is left of t' before 1 where a ray is taken to end: a million times as far as the near plane.
 END = 1e-6
 
 
 def to_ndc(ray: Ray, scale: Float[Array, '2'], near: float = 1.0) -> Ray:
-    """Convert a ray to NDC, with t' = 0 on the near plane and t' = 1 at infinity; `viewdir` stays that of the world.
+    """Convert a ray to the same line in NDC: t' = 0 on the near plane, 1 infinitely far; `viewdir` stays in the world.
 
     o moves to the near plane first, o + t d with t = -(near + o_z) / d_z; then
         o' = (-s_x o_x / o_z, -s_y o_y / o_z, 1 + 2 near / o_z)
         d' = (-s_x (d_x / d_z - o_x / o_z), -s_y (d_y / d_z - o_y / o_z), -2 near / o_z)
-    The radius is not converted: the width of the cone in NDC depends on the neighbouring rays (see `nerf.ray.cameras.cast`).
+    The radius is not converted: how wide the cone is in NDC depends on the neighbouring rays.
 
     Args:
-        ray: in the world, towards -z; if it is not (d_z >= 0), the result is finite but has no meaning.
-        scale: s: 2 f_x / width and 2 f_y / height.
+        ray: in the world, towards -z; one with d_z >= 0 gives a line that is finite, but without meaning.
+        scale: s, [2]: 2 f_x / width and 2 f_y / height.
         near: distance of the near plane, world.
 
     Raises:
@@ -55,7 +55,7 @@ def point_to_ndc(point: Float[Array, '3'], scale: Float[Array, '2'], near: float
 
 
 def point_from_ndc(point: Float[Array, '3'], scale: Float[Array, '2'], near: float = 1.0) -> Float[Array, '3']:
-    """Convert a point in NDC to the world, the inverse of `point_to_ndc`: z = 2 near / (z' - 1), x = -x' z / s_x, y alike.
+    """Convert a point from NDC to the world: z = 2 near / (z' - 1), x = -x' z / s_x, y = -y' z / s_y.
 
     A point on the face z' = 1, which is infinitely far, is given a distance of a million times `near`.
 
@@ -68,8 +68,8 @@ def point_from_ndc(point: Float[Array, '3'], scale: Float[Array, '2'], near: flo
     return jnp.append(-point[:2] * z / scale, z)
 
 
-def ndc_to_t(ray: Ray, t_ndc: Float[Array, ''] | float, near: float = 1.0) -> Float[Array, '']:
-    """Convert t' of a ray in NDC to t of the same ray in the world, finite for all t' in [0, 1].
+def ndc_to_t(ray: Ray, t_ndc: Scalar, near: float = 1.0) -> Float[Array, '']:
+    """Convert t' of an NDC ray to t of its world ray at the same point, finite for all t' in [0, 1].
 
     From z = -near / (1 - t') follows t = (o_z + near / (1 - t')) / -d_z, with 1 - t' at least 1e-6.
 
@@ -81,5 +81,5 @@ def ndc_to_t(ray: Ray, t_ndc: Float[Array, ''] | float, near: float = 1.0) -> Fl
     return (ray.origin[2] + near / jnp.maximum(1 - t_ndc, END)) / _depth_per_t(ray)
 
 
-def _depth_per_t(ray: Ray) -> Float[Array, '']:
+def _depth_per_t(ray: Ray) -> Array:
     return jnp.maximum(-ray.direction[2], 1e-6)

@@ -1,11 +1,11 @@
-"""The part of ONE ray that may meet density, by an occupancy grid: its empty cells need not be rendered."""
+"""The interval of ONE ray that may be occupied, by an occupancy grid."""
 
 import math
 import typing
 
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float
 
 from nerf.ray.structs import Ray, expect, expect_one_ray
 
@@ -13,32 +13,32 @@ from nerf.ray.structs import Ray, expect, expect_one_ray
 @typing.no_type_check
 @struct.dataclass
 class Occupancy:
-    """Occupancy grid: a box of cells, each of which is empty or may have density; outside of the box all is empty.
+    """An occupancy grid: a box of cells; all that lies outside of it is empty.
 
     Attributes:
-        lower: corner of the box, world.
-        upper: the opposite corner, world.
-        cells: 1 where there may be density, 0 where it is empty; along x, y and z.
+        lower: corner of the box, [3], world.
+        upper: the opposite corner, [3], world.
+        cells: [n, n, n], uint8, 1 where a cell may be occupied; along x, y and z.
     """
 
-    lower: Float[Array, '3']
-    upper: Float[Array, '3']
-    cells: UInt8[Array, 'n n n']
+    lower: Array
+    upper: Array
+    cells: Array
 
 
 def is_occupied(occupancy: Occupancy, point: Float[Array, '3']) -> Bool[Array, '']:
-    """Return whether there may be density at a point; outside the box there is none.
+    """Return whether a point may be occupied; all that lies outside the box is empty.
 
     Raises:
-        ValueError: if given a batch of grids or points.
+        ValueError: if given a batch of points.
     """
     expect('one occupancy grid', occupancy.cells, None, None, None)
     expect('one point', point, 3, lift='over_samples')
     return _look_up(occupancy, list(point))
 
 
-def _look_up(occupancy: Occupancy, point: list[Float[Array, '*samples']]) -> Bool[Array, '*samples']:
-    """Return the same for x, y and z of a point, or of each sample of a ray."""
+def _look_up(occupancy: Occupancy, point: list[Array]) -> Array:
+    """The same for x, y and z, each [] or each [n], -> [] or [n]."""
     n = occupancy.cells.shape[0]
     is_inside, index = True, 0
     for axis, x in enumerate(point):
@@ -50,12 +50,10 @@ def _look_up(occupancy: Occupancy, point: list[Float[Array, '*samples']]) -> Boo
 
 
 def intersect_box(lower: Float[Array, '3'], upper: Float[Array, '3'], ray: Ray) -> tuple[Float[Array, ''], Float[Array, '']]:
-    """Intersect the ray with a box: the t at which it enters and leaves, within [near, far].
-
-    A ray that misses the box leaves before it enters.
+    """Compute t at which the ray enters a box and leaves it, in [near, far]; it misses if it leaves before it enters.
 
     Raises:
-        ValueError: if given a batch of rays or boxes.
+        ValueError: if given a batch of rays.
     """
     expect_one_ray(ray)
     expect('one corner', lower, 3)
@@ -69,15 +67,15 @@ def intersect_box(lower: Float[Array, '3'], upper: Float[Array, '3'], ray: Ray) 
 
 
 def occupied_interval(occupancy: Occupancy, ray: Ray) -> tuple[Float[Array, ''], Float[Array, ''], Bool[Array, '']]:
-    """Find the tightest interval of the ray around all occupied cells that it passes: near and far in t, and if there are any.
+    """Find the tightest interval of the ray around all occupied cells on it: near and far in t, and whether there is any.
 
-    The ray's part inside the box is cut into sqrt(3) n equal steps, each at most one cell long, and the cells at their middles
-    are looked up; the interval reaches to the nearest middles that are empty, and never beyond the ray's own [near, far], which
-    a ray without occupied cells keeps. The corner of a cell may be missed; of a grid dilated by one cell, nothing is missed
-    that was occupied before.
+    The ray's part within the box is cut into sqrt(3) n equal steps, each at most one cell long, whose middles are looked up;
+    the interval reaches to the nearest middles that are empty, and never beyond the ray's own [near, far]. The corner of a
+    lone cell may be missed, but never a cell around which the grid is dilated by one. A ray without occupied cells keeps its
+    own interval.
 
     Raises:
-        ValueError: if given a batch of rays or grids.
+        ValueError: if given a batch of rays.
     """
     entry, exit = intersect_box(occupancy.lower, occupancy.upper, ray)
     num = math.ceil(math.sqrt(3) * occupancy.cells.shape[0])

@@ -14,10 +14,9 @@ from nerf.ray.structs import expect
 
 
 def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, '{num}']:
-    """Draw `num` rising positions in [0, 1], one in each stratum around the points of an even grid.
+    """Draw `num` rising positions in [0, 1], one in each stratum around an even grid.
 
-    With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2), so that over the steps of training
-    the field is evaluated at all positions, not only at those of a grid; with None they are the grid.
+    With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2); with None they are the grid.
     """
     grid = jnp.linspace(0.0, 1.0, num)
     if key is None:
@@ -31,10 +30,10 @@ def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, '{num}']:
 def sample(
     key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
 ) -> Float[Array, '{num}']:
-    """Draw `num` rising positions distributed like a histogram, by inverse transform sampling: CDF^-1(u_i).
+    """Draw `num` rising positions distributed like a histogram, by inverting its CDF.
 
-    u_i is uniform in the i-th of `num` equal strata of [0, 1), or on an even grid if the key is None. The gradient is stopped:
-    see the module. Source: NeRF, section 5.2.
+    u_i is uniform in the i-th of `num` equal strata of [0, 1) (on an even grid if the key is None). Source: the
+    hierarchical sampling of NeRF, section 5.2.
 
     Raises:
         ValueError: if given a batch of rays.
@@ -50,11 +49,10 @@ def sample(
 def sample_intervals(
     key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
 ) -> Float[Array, '{num}+1']:
-    """Draw the fenceposts of `num` adjacent intervals in [0, 1], distributed like a histogram.
+    """Draw the fenceposts of `num` intervals in [0, 1] distributed like a histogram (mip-NeRF 360's code).
 
-    Middles are drawn as CDF^-1((i + u) / num) with ONE random number u for all (1/2 if the key is None), so that intervals are
-    not of random lengths. They reach half way to their neighbours; the outermost two are symmetric about their middles where
-    [0, 1] allows. The gradient is stopped: see the module. Source: the code of mip-NeRF 360.
+    Positions are drawn as middles of strata of [0, 1), all moved by ONE random number (None: none), and the intervals
+    reach from half way to half way between them; the outermost are as long on either side as room allows.
 
     Raises:
         ValueError: if given a batch of rays.

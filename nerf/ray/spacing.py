@@ -1,7 +1,6 @@
-"""Spacing of positions along a ray: s in [0, 1] <-> t in [near, far].
+"""The spacing of positions on a ray: s in [0, 1] <-> t in [near, far].
 
-Each spacing is a pair of functions g and its inverse: t = g^-1((1 - s) g(near) + s g(far)). Even steps of s are even steps of
-g(t): of t itself, or of disparity 1 / t, which is even in images and reaches much farther.
+Each spacing is a pair of functions g and its inverse: t = g^-1((1 - s) g(near) + s g(far)).
 """
 
 from collections.abc import Callable
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from nerf.ray.structs import expect
+from nerf.ray.structs import Scalar, expect
 
 SPACINGS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     'linear': (lambda t: t, lambda g: g),
@@ -18,8 +17,8 @@ SPACINGS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] =
 }
 
 
-def check_near(near: Float[Array, ''] | float, spacing: str) -> None:
-    """Refuse a near plane at which this spacing is undefined; a traced value, which is not known yet, passes.
+def check_near(near: Scalar, spacing: str) -> None:
+    """Refuse a near plane from which this spacing has no meaning, where its value is known (not traced).
 
     Raises:
         ValueError: near <= 0 with disparity spacing, where 1 / near is infinite.
@@ -32,13 +31,11 @@ def check_near(near: Float[Array, ''] | float, spacing: str) -> None:
         raise ValueError(f'near = {value} with disparity spacing: expected near > 0; use linear spacing or set near')
 
 
-def s_to_t(
-    s: Float[Array, 'n'], near: Float[Array, ''] | float, far: Float[Array, ''] | float, spacing: str = 'linear'
-) -> Float[Array, 'n']:
-    """Convert s to t = g^-1((1 - s) g(near) + s g(far)): s = 0 gives near, s = 1 far (in disparity up to rounding).
+def s_to_t(s: Float[Array, 'n'], near: Scalar, far: Scalar, spacing: str = 'linear') -> Float[Array, 'n']:
+    """Convert s to t in [near, far]; s = 0 gives near and s = 1 gives far (in disparity to the last bit but one).
 
     Raises:
-        ValueError: if given a batch of rays, or a near that `check_near` refuses.
+        ValueError: see `check_near`; or if given a batch of rays.
     """
     expect('one row of s', s, None)
     check_near(near, spacing)
@@ -47,10 +44,8 @@ def s_to_t(
     return jnp.clip(t, near, far)
 
 
-def t_to_s(
-    t: Float[Array, 'n'], near: Float[Array, ''] | float, far: Float[Array, ''] | float, spacing: str = 'linear'
-) -> Float[Array, 'n']:
-    """Convert t to s = (g(t) - g(near)) / (g(far) - g(near)), the inverse of `s_to_t`.
+def t_to_s(t: Float[Array, 'n'], near: Scalar, far: Scalar, spacing: str = 'linear') -> Float[Array, 'n']:
+    """Convert t to s, the inverse of `s_to_t`: s = (g(t) - g(near)) / (g(far) - g(near)).
 
     Raises:
         ValueError: if given a batch of rays.

@@ -2,13 +2,15 @@
 
 import typing
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.typing import ArrayLike
+from jaxtyping import Float
 
 Array = jax.Array
+Scalar = Float[Array, ''] | float | int  # one number, as an array or as Python's
 
 
 @typing.no_type_check
@@ -129,7 +131,7 @@ class RenderedPixel:
     progress: Array | float
 
 
-def expect(what: str, value: ArrayLike, *shape: int | None, lift: str = 'over_rays') -> None:
+def expect(what: str, value: Any, *shape: int | None, lift: str = 'over_rays') -> None:
     """Refuse a batch: raise unless `value` has this shape (None: any length).
 
     Raises:

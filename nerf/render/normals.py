@@ -13,7 +13,7 @@ from nerf.ray.cameras import Camera, cast, world_distance
 from nerf.ray.compositing import sample_positions
 from nerf.ray.maths import norm, normalise
 from nerf.ray.ndc import point_to_ndc
-from nerf.ray.structs import Level, Ray
+from nerf.ray.structs import Level, Ray, Scalar
 
 # Of a cone's radius, the pixel's width: the radius is that of the disc whose variance a pixel has.
 PIXEL = float(np.sqrt(12)) / 2
@@ -23,7 +23,7 @@ REACH = 2.0
 
 
 def world_density(
-    model: nn.Module, variables: Mapping[str, Any], camera: Camera, point: Float[Array, '3'], width: Float[Array, '']
+    model: nn.Module, variables: Mapping[str, Any], camera: Camera, point: Float[Array, '3'], width: Scalar
 ) -> Float[Array, '']:
     """Compute density around a world point, also where the model's space is NDC; `width` is in the model's space."""
     inside = point if camera.ndc is None else point_to_ndc(point, camera.ndc)

@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 
+from nerf.render.metrics import METRICS
 from nerf.tables.comparison import Method, by_dataset, differences, known, mean_of, training_differences
 from nerf.tables.published import Dataset, Published
 from nerf.tables.results import Result
 
-METRICS = {'psnr': 'PSNR, dB', 'ssim': 'SSIM', 'lpips': 'LPIPS'}
-DECIMALS = {'psnr': 2, 'ssim': 3, 'lpips': 3}
+# Those that are measured, and LPIPS, which papers report.
+LABELS = {**{name: metric.label for name, metric in METRICS.items()}, 'lpips': 'LPIPS'}
+DECIMALS = {**{name: metric.decimals for name, metric in METRICS.items()}, 'lpips': 3}
 SAMPLES = ('num_coarse', 'num_fine', 'num_proposal', 'num_samples')
 _LPIPS = 'LPIPS depends on its network and input range: compare within one paper; ours is not measured'
 
@@ -44,7 +46,7 @@ class Table:
     @property
     def title(self) -> str:
         """For people."""
-        return f'{METRICS[self.metric]}: {self.dataset}'
+        return f'{LABELS[self.metric]}: {self.dataset}'
 
     def number(self, cell: Cell) -> str:
         """A cell's number as text, '' if there is none."""
@@ -64,7 +66,7 @@ def report(results: Sequence[Result]) -> Report:
     """Everything about these results."""
     tables, runs = [], []
     for dataset, rows in by_dataset(results):
-        tables += [table for metric in METRICS if (table := make_table(dataset, rows, metric)) is not None]
+        tables += [table for metric in LABELS if (table := make_table(dataset, rows, metric)) is not None]
         runs += [describe(run, row.label) for row in rows for run in row.runs]
     protocols = list(dict.fromkeys(run.protocol for run in results))
     if len(protocols) > 1:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nerf.config import FREE
 from nerf.models import MODELS, default_fields
+from nerf.scene_types import scene_type_of
 from nerf.tables.published import BLENDER, BLENDER_MULTISCALE, LLFF, UNBOUNDED, Dataset
 from nerf.tables.results import Result
 
@@ -54,7 +55,7 @@ def _is_of(run: Result, dataset: Dataset, formats: tuple[str | None, ...]) -> bo
     if run.scene not in dataset.scenes or run.is_multiscale != dataset.is_multiscale:
         return False
     # `room` is a scene of two data sets.
-    is_other_room = run.scene == 'room' and (run.config['scene_type'] == 'forward_facing') != (dataset is LLFF)
+    is_other_room = run.scene == 'room' and scene_type_of(run.config['scene_type']).is_ndc != (dataset is LLFF)
     return run.config.get('data.format') in formats and not is_other_room
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from nerf.config import flatten
 from nerf.data.formats.json_files import read_json
 from nerf.errors import UserError
+from nerf.render.metrics import METRICS
 
 BUILT_IN = 'built-in'
 METRICS_FILE = Path('render', 'test', 'metrics.json')
@@ -135,12 +136,12 @@ def printable(text: str) -> str:
 
 
 def means(record: dict[str, Any], where: Path) -> dict[str, float]:
-    """PSNR and SSIM; SSIM is NaN for images smaller than its window.
+    """Read the mean of each metric; SSIM is NaN for images smaller than its window.
 
     Raises:
         UserError: one is missing, or PSNR is not finite.
     """
-    found = {name: entry(record, name, float, where) for name in ('psnr', 'ssim')}
+    found = {name: entry(record, name, float, where) for name in METRICS}
     if not math.isfinite(found['psnr']):
         raise UserError(f'{where}: psnr is {found["psnr"]}, expected a finite number; {REMEDY}')
     return found

@@ -1,4 +1,4 @@
-"""What is made of a trained scene: `render.py --task=...`, and the end of every training run.
+"""Tasks on a trained scene: `render.py --task=...`, and the end of every training run.
 
 `TASKS` maps a task's name to a function of a `Job`. Add one line to add a task.
 """
@@ -14,6 +14,7 @@ from nerf.errors import UserError, unknown
 from nerf.host import processes
 from nerf.render import outputs
 from nerf.render.image import Renderer
+from nerf.scene_types import scene_type_of
 from nerf.tasks.geometry import measure_geometry
 from nerf.tasks.job import Job, TaskOptions, load_or_build_occupancy
 from nerf.tasks.mesh import export_mesh
@@ -43,10 +44,10 @@ def run_tasks(
     interruption: processes.Interruption,
     options: TaskOptions = TaskOptions(),  # noqa: B008, frozen
 ) -> None:
-    """Do the named tasks one after the other.
+    """Run the named tasks one after the other.
 
     Raises:
-        UserError: an unknown task, before any is begun; empty space to be skipped where there is none.
+        UserError: an unknown task, before any is begun; empty space to be skipped in an unbounded scene.
         processes.Interrupted: the user asked to stop; finished frames are kept.
     """
     for name in names:
@@ -79,13 +80,13 @@ def run_tasks(
 
 
 def should_skip_empty(config: Any, options: TaskOptions) -> bool:
-    """Whether rays skip what is empty: as asked, else as the config says, but never in all of space.
+    """Return whether rays skip empty space: as the option or else the config says, but never in an unbounded scene.
 
     Raises:
-        UserError: asked for in an unbounded scene, where every ray meets something.
+        UserError: asked for in an unbounded scene, where every ray hits something.
     """
-    if config.scene_type != 'unbounded':
+    if scene_type_of(config.scene_type).skips_empty:
         return config.skip_empty if options.skip_empty is None else options.skip_empty
     if options.skip_empty:
-        raise UserError('--skip_empty: in a scene of type unbounded every ray meets something; leave it out')
+        raise UserError(f'--skip_empty: in a scene of type {config.scene_type} every ray hits something; leave it out')
     return False

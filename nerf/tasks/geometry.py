@@ -1,4 +1,4 @@
-"""The task `geometry`: how far depth and normals of the built-in scene, which is known exactly, are from the truth."""
+"""The task `geometry`: errors of depth and normals on the built-in scene, whose exact geometry is known."""
 
 import json
 import logging
@@ -16,11 +16,11 @@ from nerf.render.image import Picture
 from nerf.tasks.job import Job
 
 _log = logging.getLogger('nerf')
-INSIDE = 2  # pixels that count are so far from a silhouette, px
+INSIDE = 2  # px: pixels that are at most this far from a silhouette do not count
 
 
 def measure_geometry(job: Job) -> None:
-    """Compare the test views with the truth: `geometry.json`, and a line for the terminal.
+    """Measure the errors of depth and normals in the test views: writes `geometry.json` and logs the medians.
 
     Raises:
         UserError: another scene than the built-in one.
@@ -41,7 +41,7 @@ def measure_geometry(job: Job) -> None:
         job.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(job.folder / 'geometry.json', json.dumps(report, indent=2).encode())
     _log.info(
-        'medians over surfaces at least %d px from a silhouette: depth off by %.2f %%, normals by %.1f degrees',
+        'medians over surfaces more than %d px from a silhouette: depth off by %.2f %%, normals by %.1f degrees',
         INSIDE,
         100 * report['depth'],
         report['normal'],
@@ -49,7 +49,10 @@ def measure_geometry(job: Job) -> None:
 
 
 def geometry_errors(camera: Camera, picture: Picture) -> dict[str, np.ndarray]:
-    """Of each pixel that counts, the relative error of its median distance, and the angle of its normal in degrees, [k]."""
+    """Compute the relative error of the median distance and the angle between normals, degrees, of the pixels that count, [k].
+
+    Those that show the background or lie near a silhouette do not count.
+    """
     truth = procedural.ground_truth(camera)
     counts = ~widened(silhouette(truth), INSIDE) & (truth.alpha > 0)
     depth = np.abs(picture['distance_median'] - truth.distance) / truth.distance
@@ -58,7 +61,7 @@ def geometry_errors(camera: Camera, picture: Picture) -> dict[str, np.ndarray]:
 
 
 def silhouette(truth: Any) -> np.ndarray:
-    """Pixels [h, w] at which the surface ends or jumps: nothing beside it, or a surface much nearer or farther."""
+    """Find the pixels [h, w] at depth discontinuities: next to the background, or to a much nearer or farther surface."""
     found = np.zeros(truth.alpha.shape, bool)
     for axis in (0, 1):
         jump = np.abs(np.diff(truth.distance, axis=axis)) > 0.05 * truth.distance.mean()
@@ -68,7 +71,7 @@ def silhouette(truth: Any) -> np.ndarray:
 
 
 def widened(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Also what is at most `reach` px beside a pixel of the mask, along columns and rows, bool [h, w] -> [h, w]."""
+    """Dilate a mask by `reach` px along columns and rows, bool [h, w] -> [h, w]."""
     padded = np.pad(mask, reach)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
     return windows.any(axis=(2, 3))

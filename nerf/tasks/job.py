@@ -1,4 +1,4 @@
-"""What the tasks have in common: what they work with, the grid of what is empty, and folders that go on where they stopped."""
+"""Shared parts of the tasks: options, inputs, the occupancy grid, and output folders that resume where a task stopped."""
 
 import dataclasses
 import hashlib
@@ -34,20 +34,20 @@ _log = logging.getLogger('nerf')
 
 @dataclasses.dataclass(frozen=True)
 class TaskOptions:
-    """What the user may ask of the tasks; None: as the run's config says.
+    """User options of the tasks; None: as the run's config says.
 
     Attributes:
         chunk: rays computed at a time on each device.
-        skip_empty: whether rays skip what is empty.
-        path: name of the video's camera path; None: what suits the scene's type.
-        path_options: of it.
+        skip_empty: whether rays skip empty space.
+        path: name of the video's camera path; None: the default of the scene's type.
+        path_options: options of that path.
         show: the videos to make, each of `nerf.render.outputs.OUTPUTS` or the model's extras, or several joined by '+'.
-        endings: of the videos' files, mp4 or gif.
+        endings: file formats of the videos, mp4 or gif.
         fps: frames per second.
         preview: only draw the path among the training cameras.
-        mesh, mesh_endings: how a mesh is made, and which files: ply, obj or glb.
-        points, write_depth: how a cloud is made, and whether the views' depths are written too.
-        viewer: where the page is served.
+        mesh, mesh_endings: options of the mesh, and its file formats: ply, obj or glb.
+        points, write_depth: options of the point cloud, and whether the views' depth maps are written too.
+        viewer: address at which the viewer's page is served.
     """
 
     chunk: int | None = None
@@ -67,18 +67,18 @@ class TaskOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a task works with.
+    """Inputs of a task.
 
     Attributes:
         trained: model, parameters, config and cameras.
         variables: of the model, replicated.
         renderer: compiled once for all tasks, when it is first used.
         normal_renderer: the same, with normals.
-        occupancy: where the scene is empty; None if nothing is skipped.
-        scene: whose test views are rendered; without pixels where the images are gone.
+        occupancy: the occupancy grid; None if no empty space is skipped.
+        scene: the scene whose test views are rendered; without pixels if the images are gone.
         folder: `<model_dir>/render`.
-        skip_empty: whether the renderer skips what is empty.
-        interruption: heard between blocks of rays.
+        skip_empty: whether the renderer skips empty space.
+        interruption: checked between blocks of rays.
         options: what the user asked for.
     """
 
@@ -95,21 +95,25 @@ class Job:
 
     @property
     def background(self) -> str:
-        """The colour behind the scene."""
+        """Name of the colour behind the scene."""
         return self.trained.config.data.background
 
     def render(self, camera: Camera, with_normals: bool = False) -> Picture:
-        """One view; raises `processes.Interrupted` soon after the user asked to stop."""
+        """Render one view.
+
+        Raises:
+            processes.Interrupted: the user asked to stop; checked after each block of rays.
+        """
         renderer = self.normal_renderer if with_normals else self.renderer
         return renderer.image(self.variables, camera, self.interruption.check)
 
 
 def load_or_build_occupancy(trained: Trained, variables: Any, folder: Path, interruption: processes.Interruption) -> Occupancy:
-    """Load the occupancy grid of this checkpoint (variables replicated) from `folder`, else build it and keep it there."""
+    """Load the occupancy grid of this checkpoint (variables replicated) from `folder`, else build it and store it there."""
     cameras = trained.scene.cameras.at(trained.scene.indices('train'))
     path, built_from = folder / f'occupancy_{trained.step}.npz', digest(trained.variables, cameras)
     occupancy = read_occupancy(path, built_from)
-    # All processes build it, or none: they do it together.
+    # All processes build it, or none: building is a collective computation.
     if not processes.any_of(occupancy is None):
         return occupancy
     began = time.monotonic()
@@ -126,7 +130,7 @@ def load_or_build_occupancy(trained: Trained, variables: Any, folder: Path, inte
 
 
 def read_occupancy(path: Path, built_from: str) -> Occupancy | None:
-    """The grid kept in a file; None if there is none, or a damaged one, or one of other parameters or cameras."""
+    """Read a stored occupancy grid; None if it is missing, damaged, or of other parameters or cameras."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             if str(stored['built_from']) != built_from:
@@ -137,7 +141,7 @@ def read_occupancy(path: Path, built_from: str) -> Occupancy | None:
 
 
 def resumable_folder(path: Path, settings: dict[str, Any]) -> Path:
-    """The folder of a task's files; emptied first unless they were made with the same settings."""
+    """Prepare the folder of a task's files; it is emptied first unless they were made with the same settings."""
     if processes.is_first():
         record = path / 'settings.json'
         text = json.dumps(settings, indent=2, sort_keys=True)
@@ -150,7 +154,7 @@ def resumable_folder(path: Path, settings: dict[str, Any]) -> Path:
 
 
 def digest(*trees: Any) -> str:
-    """A short name of the values in these arrays."""
+    """Compute a short hash of the values in these arrays."""
     state = hashlib.sha256()
     for leaf in jax.tree.leaves(trees):
         state.update(np.ascontiguousarray(leaf).tobytes())
@@ -158,5 +162,5 @@ def digest(*trees: Any) -> str:
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write a uint8 picture so that it is never seen half written."""
+    """Write a uint8 image as PNG, atomically."""
     write_atomically(path, imageio.imwrite('<bytes>', picture, extension='.png'))

@@ -1,4 +1,4 @@
-"""The task `mesh`: a trained scene's surface as triangles, in files that other programs open."""
+"""The task `mesh`: the surface of a trained scene as a triangle mesh, in files for other programs."""
 
 import logging
 
@@ -14,12 +14,12 @@ def export_mesh(job: Job) -> None:
     """Write the scene's surface to `mesh.ply`, `.obj` or `.glb`, as asked.
 
     Raises:
-        UserError: an option that cannot be, a package that is missing, or no surface found.
+        UserError: an invalid option, a package that is missing, or no surface found.
     """
     paths = [job.folder / f'mesh.{ending}' for ending in job.options.mesh_endings]
     for path in paths:
         check_mesh_path(path)
-    _log.info('mesh: looking at the density of the scene')
+    _log.info('mesh: computing the density of the scene')
     mesh = extract_mesh(job.trained, job.variables, job.options.mesh, job.interruption.check, job.occupancy)
     _log.info('mesh of %d triangles, %d vertices', len(mesh.faces), len(mesh.vertices))
     if processes.is_first():

@@ -1,4 +1,4 @@
-"""The task `points`: where the rays of the training views, or of a path, stop, as a cloud of points; and their depths."""
+"""The task `points`: a point cloud of the surfaces in the training views, or along a path, and depth maps of these views."""
 
 import logging
 
@@ -14,12 +14,12 @@ _log = logging.getLogger('nerf')
 
 
 def export_points(job: Job) -> None:
-    """Write surface points with colours and normals to `points.ply` and, if asked, each view's depth as PNG and npy.
+    """Write surface points with colours and normals to `points.ply` and, if asked, each view's depth map as PNG and npy.
 
     The views are those of training, or of a camera path if one was asked for.
 
     Raises:
-        UserError: an option or a path that cannot be, or no point found.
+        UserError: an invalid option or path, or no point found.
     """
     cameras, names = chosen_views(job)
     depths = job.folder / 'depth'
@@ -43,7 +43,7 @@ def export_points(job: Job) -> None:
 
 
 def chosen_views(job: Job) -> tuple[Camera, list[str]]:
-    """The cameras (stacked) that are asked, and what to call their pictures."""
+    """Return the cameras to render (stacked), and the names of their images."""
     asked = job.options
     if asked.path or asked.path_options.file or asked.path_options.keyframes:
         cameras = make_path(asked.path, job.scene, job.trained.config.scene_type, asked.path_options)

@@ -1,4 +1,4 @@
-"""The task `test`: the held-out views as pictures, and how good they are."""
+"""The task `test`: the held-out views as images, and their metrics."""
 
 import json
 import logging
@@ -13,13 +13,14 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation
+from nerf.render.metrics import psnr
 from nerf.tasks.job import Job, digest, resumable_folder, write_png
 
 _log = logging.getLogger('nerf')
 
 
 def render_test(job: Job) -> None:
-    """Render the test views to PNGs, and measure them where their images are there."""
+    """Render the held-out test views to PNGs, and compute metrics if their images are available."""
     scene, step = job.scene, job.trained.step
     test = [int(i) for i in scene.indices('test')]
     has_images = len(scene.pixels) > 0
@@ -35,7 +36,7 @@ def render_test(job: Job) -> None:
     for i in left:
         files = colours.pictures(job.render(scene.camera(i)))
         if processes.is_first():
-            # The colour last: where it lies, the view is finished.
+            # Colour is written last: its file marks the view as finished.
             for ending in ('depth', 'acc', 'rgb'):
                 write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
         progress.advance()
@@ -47,7 +48,7 @@ def render_test(job: Job) -> None:
 
 
 def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
-    """Compare the rendered test views with their images: metrics.csv and metrics.json, and a line for the terminal."""
+    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, and logs the means."""
     scene = job.scene
     images, blank = [], []
     for i in test:
@@ -55,7 +56,7 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
         prediction = imageio.imread(folder / f'{scene.stem(i)}_rgb.png')
         images.append({'image': scene.stem(i), 'width': truth.shape[1], **evaluation.compare(prediction, truth)})
         nothing = evaluation.over_background(np.zeros_like(scene.image(i)), job.background)
-        blank.append(evaluation.psnr(nothing, truth))
+        blank.append(psnr(nothing, truth))
     mean, by_width = evaluation.mean_metrics(images), evaluation.means_by_width(images)
     report = {
         'mean': mean,
@@ -71,12 +72,11 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     write_atomically(folder / 'metrics.csv', pd.DataFrame(images).to_csv(index=False).encode())
     write_atomically(folder / 'metrics.json', json.dumps(report, indent=2).encode())
     _log.info(
-        'step %d, %d test views: PSNR %.2f dB, SSIM %.4f (the background alone: %.2f dB)',
+        'step %d, %d test views: %s (the background alone: %.2f dB)',
         job.trained.step,
         len(test),
-        mean['psnr'],
-        mean['ssim'],
+        evaluation.in_words(mean),
         np.mean(blank),
     )
     for width, means in by_width.items():
-        _log.info('%5s px wide: PSNR %.2f dB, SSIM %.4f', width, means['psnr'], means['ssim'])
+        _log.info('%5s px wide: %s', width, evaluation.in_words(means))

@@ -1,4 +1,4 @@
-"""The task `video`: along a camera path, what is seen as colour, depth, normals and more, in one or several videos."""
+"""The task `video`: colour, depth, normals and more along a camera path, in one or several videos."""
 
 import dataclasses
 import logging
@@ -24,10 +24,10 @@ _log = logging.getLogger('nerf')
 
 
 def render_video(job: Job) -> None:
-    """Render a path's frames, of which those already there are kept, and make videos of them; or only draw the path.
+    """Render the frames of a path, keeping those that exist, and write videos of them; or only draw the path.
 
     Raises:
-        UserError: an unknown path, kind of picture or ending.
+        UserError: an unknown path, kind of picture or file format.
     """
     options, config = job.options, job.trained.config
     check_shown(options.show, options.endings, job.trained.model)
@@ -57,7 +57,7 @@ def render_video(job: Job) -> None:
 
 
 def path_options(job: Job) -> PathOptions:
-    """What was asked of the path, with the config's number of frames where none was."""
+    """Return the path options, with the config's number of frames as default except for the paths train and file."""
     asked = job.options.path_options
     if asked.num_frames is None and not asked.file and job.options.path not in ('train', 'file'):
         return dataclasses.replace(asked, num_frames=job.trained.config.video.num_frames)
@@ -65,7 +65,7 @@ def path_options(job: Job) -> PathOptions:
 
 
 def check_shown(show: Sequence[str], endings: Sequence[str], model: nn.Module) -> None:
-    """Refuse videos that cannot be.
+    """Refuse unknown kinds of pictures and video formats, or none.
 
     Raises:
         UserError: an unknown kind of picture or ending, with the known ones.
@@ -83,7 +83,7 @@ def check_shown(show: Sequence[str], endings: Sequence[str], model: nn.Module) -
 
 
 def draw_path(job: Job, cameras: Camera) -> None:
-    """A picture of the path among the training cameras, without rendering anything."""
+    """Draw the path among the training cameras to `path.png`, without rendering anything."""
     if processes.is_first():
         job.folder.mkdir(parents=True, exist_ok=True)
         write_png(job.folder / 'path.png', preview(job.scene, cameras))
@@ -91,7 +91,7 @@ def draw_path(job: Job, cameras: Camera) -> None:
 
 
 def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -> list[Path]:
-    """A file for each camera with all that videos may show of it; what is there already is not rendered again."""
+    """Render each camera to a file with all that videos may show of it; existing files are kept."""
     if processes.is_first():
         folder.mkdir(exist_ok=True)
     files = [folder / f'{i:04d}.npz' for i in range(len(cameras.width))]
@@ -110,7 +110,7 @@ def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -
 
 
 def write_frame(path: Path, frame: Picture) -> None:
-    """Keep what the videos need of one frame."""
+    """Store what the videos need of one frame."""
     kept = {name: values.astype(np.float32) for name, values in frame.items()}
     kept |= {name: to_uint8(frame[name]) for name in ('rgb', 'acc')}
     if 'normal' in frame:
@@ -121,14 +121,14 @@ def write_frame(path: Path, frame: Picture) -> None:
 
 
 def read_frame(path: Path) -> Picture:
-    """A frame that was kept, with colour and opacity in [0, 1] again."""
+    """Read a stored frame, with colour and opacity in [0, 1] again."""
     with np.load(path, allow_pickle=False) as stored:
         frame = dict(stored)
     return {**frame, 'rgb': frame['rgb'] / np.float32(255), 'acc': frame['acc'] / np.float32(255)}
 
 
 def frames_as(shown: str, files: Sequence[Path], cameras: Camera) -> Iterator[np.ndarray]:
-    """The pictures of one video, uint8 [h, w, 3]; ranges of distances are those of the whole video, so that none flickers."""
+    """Yield the pictures of one video, uint8 [h, w, 3]; ranges are those of the whole video, so that no colours flicker."""
     names = shown.split('+')
     limits = {name: video_range(files, outputs.output_of(name).field) for name in names if outputs.output_of(name).is_ranged}
     for i, file in enumerate(files):
@@ -137,7 +137,7 @@ def frames_as(shown: str, files: Sequence[Path], cameras: Camera) -> Iterator[np
 
 
 def video_range(files: Sequence[Path], field: str) -> tuple[float, float]:
-    """The range of a kind of distance that is worth a colour, of all frames together."""
+    """Compute the range of a map that colours represent: percentiles over the visible pixels of all frames together."""
     seen = []
     for file in files:
         frame = read_frame(file)

@@ -1,4 +1,4 @@
-"""The task `view`: look around in the scene, in a browser."""
+"""The task `view`: an interactive viewer of the scene in a browser."""
 
 import logging
 
@@ -15,7 +15,7 @@ _log = logging.getLogger('nerf')
 
 
 def view(job: Job) -> None:
-    """Serve a page with the scene until the user asks to stop.
+    """Serve the viewer's page until the user asks to stop.
 
     Raises:
         UserError: viser is not installed, or nothing can be served there.
@@ -28,5 +28,5 @@ def view(job: Job) -> None:
     stage, sessions = make_stage(trained.model, job.scene, config, str(job.folder.parent)), Sessions()
     pictures.prepare(job.variables)
     with serving(stage, sessions, options.viewer):
-        _log.info('viewer: Ctrl-C ends it')
+        _log.info('viewer: press Ctrl-C to stop')
         serve(sessions, pictures, job.variables, job.interruption)

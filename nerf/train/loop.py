@@ -130,11 +130,11 @@ def write_validation(
     rendered = renderer.image(variables, scene.camera(index))
     truth = evaluation.over_background(scene.image(index), background)
     pictures = {name: outputs.show(name, rendered, scene.camera(index)) for name in outputs.shown_by_default(rendered)}
-    psnr = evaluation.psnr(pictures['rgb'], truth)
-    _log.info('step %d: validation view %s at %.2f dB', step, scene.names[index], psnr)
+    scores = evaluation.compare(pictures['rgb'], truth)
+    _log.info('step %d: validation view %s at %.2f dB', step, scene.names[index], scores['psnr'])
     error = colours.error_picture(pictures['rgb'], truth)
     images = {**pictures, 'error': error, 'truth': truth}
-    writer.write_scalars(step, {'validation/psnr': psnr})
+    writer.write_scalars(step, {f'validation/{name}': score for name, score in scores.items()})
     writer.write_images(step, {f'validation/{name}': image[None] for name, image in images.items()})
 
 

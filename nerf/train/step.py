@@ -19,7 +19,7 @@ from nerf.ray.cameras import Camera
 from nerf.ray.losses import LOSSES, squared_error
 from nerf.ray.maths import split_key
 from nerf.ray.photos import PHOTO_NUMBERS, Photo
-from nerf.ray.structs import Pixel, RenderedPixel
+from nerf.ray.structs import Pixel, RenderedPixel, Scalar
 from nerf.train.state import TrainState, photo_of
 
 Metrics = dict[str, tuple[Array, Array]]
@@ -48,7 +48,7 @@ def pixel_terms(
     photo: Photo | None,
     pixel: Pixel,
     key: Key[Array, ''],
-    progress: Float[Array, ''] | float,
+    progress: Scalar,
 ) -> dict[str, Float[Array, '']]:
     """Compute the terms of ONE pixel: the weighted `loss`, and the `mse` and `acc` that are reported."""
     model_key, background_key = split_key(key, 2)

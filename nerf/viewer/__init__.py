@@ -1,1 +1,1 @@
-"""A trained scene, or one that is being learned, in a browser."""
+"""Interactive viewer in a browser, for a trained scene or during training."""

@@ -1,4 +1,4 @@
-"""One browser's page: its controls, the pictures behind everything, and the cameras drawn into the scene."""
+"""Page of one browser: its controls, the background image, and the cameras drawn into the scene."""
 
 import math
 from typing import Any
@@ -12,19 +12,19 @@ from nerf.viewer.session import Session, Sessions
 from nerf.viewer.stage import Stage
 from nerf.viewer.views import View, path_through, to_browser, view_of
 
-LIMITS = {str(math.isqrt(size)): size for size in SIZES[::2]}  # by the side of a square, px
-INSIDE = 5.0  # a camera nearer than this many scales to where one looks from is not drawn: it would hide everything
+LIMITS = {str(math.isqrt(size)): size for size in SIZES[::2]}  # keys: the side of a square with as many pixels
+INSIDE = 5.0  # a camera nearer to the viewpoint than this many scales is not drawn: it would hide everything
 PHOTO, KEYFRAME = (90, 90, 90), (220, 60, 20)
 
 
 class Panel:
-    """The page of one client of viser; a `nerf.viewer.session.Page`."""
+    """Page of one client of viser; a `nerf.viewer.session.Page`."""
 
     def __init__(self, client: Any, stage: Stage, sessions: Sessions) -> None:
-        """Fill the page, and hear what is done there."""
+        """Fill the page with controls and cameras, and register the callbacks."""
         self._client, self._stage, self._sessions = client, stage, sessions
         self._keyframes: list[View] = []
-        self._marks: dict[str, tuple[Any, np.ndarray]] = {}  # what is drawn, and where
+        self._marks: dict[str, tuple[Any, np.ndarray]] = {}  # handles and positions of the cameras drawn
         self._session: Session = sessions.add(self)
         self._add_controls()
         self._add_path_controls()
@@ -34,17 +34,17 @@ class Panel:
         self._look()
 
     def close(self) -> None:
-        """The browser went."""
+        """Remove the session of a browser that has disconnected."""
         self._sessions.remove(self._session)
 
     def show(self, picture: np.ndarray, depth: np.ndarray | None) -> None:
-        """Put a picture, uint8 [h, w, 3], behind everything; `depth` [h, w] hides what is drawn behind surfaces."""
+        """Set a picture, uint8 [h, w, 3], as the background; `depth` [h, w] hides drawn cameras behind surfaces."""
         is_needed = depth is not None and self._cameras.value
         self._client.scene.set_background_image(picture, 'jpeg', jpeg_quality=90, depth=depth if is_needed else None)
         self._client.flush()
 
     def say(self, text: str) -> None:
-        """A line above the controls."""
+        """Show a line of text above the controls."""
         self._status.content = text
 
     def _add_controls(self) -> None:
@@ -75,12 +75,12 @@ class Panel:
         save.on_click(lambda _: self._save())
 
     def _settle(self) -> None:
-        """Take over what the controls say; a pass without colours cannot be shown in colour."""
+        """Apply the values of the controls; a level without colours cannot be shown in colour."""
         chosen = [each.name for each in self._stage.levels].index(self._level.value)
         has_colour = self._stage.levels[chosen].has_colour
         possible = tuple(name for name in LABELS if has_colour or LABELS[name] != 'rgb')
         if tuple(self._shown.options) != possible:
-            # What is no longer possible becomes the first that is, which calls this again.
+            # viser replaces a value that is no longer possible by the first option, which calls this again.
             self._shown.options = possible
         level = chosen - len(self._stage.levels)
         settings = Settings(LABELS[self._shown.value], level, LIMITS[self._limit.value])
@@ -88,14 +88,14 @@ class Panel:
             self._sessions.change(self._session, settings=settings)
 
     def _look(self) -> None:
-        """The camera may have moved."""
+        """Update the session if the camera has moved."""
         view, before = view_of(self._client.camera), self._session.view
         if before is None or view.lens != before.lens or not np.array_equal(view.pose, before.pose):
             self._sessions.change(self._session, view=view)
             self._hide_inside(view)
 
     def _jump(self, view: View, up: np.ndarray) -> None:
-        """Move the camera, and have it turn around what is ahead, with `up` [3] upwards."""
+        """Move the camera to a view, to orbit around a point ahead of it, with `up` [3] upwards."""
         camera, (_, position) = self._client.camera, to_browser(view.pose)
         with self._client.atomic():
             camera.position = position
@@ -105,7 +105,7 @@ class Panel:
         self._fov.value = min(max(round(math.degrees(view.fov)), self._fov.min), self._fov.max)
 
     def _draw(self, name: str, view: View, colour: tuple[int, int, int], photo: np.ndarray | None = None) -> None:
-        """Draw a camera into the scene; a click on it leads to where it is."""
+        """Draw a camera into the scene; a click on it moves the viewer's camera there."""
         wxyz, position = to_browser(view.pose)
         scale = self._stage.mark_scale
         mark = self._client.scene.add_camera_frustum(
@@ -124,7 +124,7 @@ class Panel:
         self._marks[name] = mark, position
 
     def _redraw(self) -> None:
-        """Show the cameras or hide them."""
+        """Show or hide the cameras."""
         self._hide_inside(view_of(self._client.camera))
         self._sessions.change(self._session)
 

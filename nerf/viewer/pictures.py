@@ -1,4 +1,4 @@
-"""Pictures of a scene fast enough to look around in it: how large they may be, and which of the model's levels they show."""
+"""Pictures at interactive rates: their size by the measured speed, and renderers for each of the model's levels."""
 
 import dataclasses
 import functools
@@ -19,20 +19,20 @@ from nerf.viewer.views import Subject, View, camera_of, shape_of
 
 _log = logging.getLogger('nerf')
 
-# Pixels that a picture may have.
+# Sizes of pictures, in pixels.
 SIZES = tuple(1024 * 2**i for i in range(11))
-ANSWER = 0.2  # s that a move of the camera may take to be seen; it may have to wait for a block, or for another answer
-FINER = 4  # each picture has this many times the pixels of the one before
-# What a picture shows, as the page calls it.
+ANSWER = 0.2  # s, for the first picture after a camera move; waiting for a block or another browser comes on top
+FINER = 4  # each refinement has this many times the pixels of the picture before
+# The names of outputs, by their labels on the page.
 LABELS = {'colour' if name == 'rgb' else name.replace('_', ' '): name for name in outputs.OUTPUTS}
 
 
 class Settings(NamedTuple):
-    """What a browser wants to see.
+    """Settings of a browser's picture.
 
     Attributes:
         shown: one of `nerf.render.outputs.OUTPUTS`.
-        level: number of the model's level that is shown; the last is the final one.
+        level: number of the model's level that is shown, from the end: -1 is the final one.
         most: pixels that the finest picture may have.
     """
 
@@ -42,44 +42,44 @@ class Settings(NamedTuple):
 
 
 class Pace:
-    """How many pixels a second are rendered, by the last few pictures."""
+    """Rendering speed, measured on the last few pictures."""
 
     def __init__(self) -> None:
-        """Nothing is known yet."""
+        """Start without measurements."""
         self._seconds_per_pixel: deque[float] = deque(maxlen=4)
 
     def took(self, num_pixels: int, seconds: float) -> None:
-        """A picture of so many pixels took so long."""
+        """Record the time that a picture of this many pixels took."""
         self._seconds_per_pixel.append(seconds / num_pixels)
 
     def affordable(self, seconds: float, most: int) -> int:
-        """The largest size of at most `most` pixels that takes no longer than this, even at the slowest of late; or the least.
+        """Return the largest size of at most `most` pixels that renders within `seconds` at the slowest recent speed.
 
-        The slowest counts because a view of empty space is fast and the next one need not be.
+        Without one, return the smallest size. The slowest counts because views of empty space are fast and the next may not be.
         """
         slowest = max(self._seconds_per_pixel, default=np.inf)
         return max([size for size in SIZES if size <= most and size * slowest <= seconds], default=SIZES[0])
 
 
 def finer(size: int, most: int) -> int | None:
-    """The size of the next picture while a camera stands still; None: this one was the finest of at most `most` pixels."""
+    """Return the size of the next refinement for a still camera; None: `size` is the finest of at most `most` pixels."""
     largest = max([each for each in SIZES if each <= most], default=SIZES[0])
     return min(FINER * size, largest) if size < largest else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A renderer of one pass, with or without normals, and how fast it is."""
+    """Renderer of one level, with or without normals, and its measured speed."""
 
     renderer: Renderer
     pace: Pace = dataclasses.field(default_factory=Pace)
 
 
 class Pictures:
-    """Pictures of one model from anywhere, all by the one renderer of images, compiled when a kind is first asked for.
+    """Pictures of one model from any viewpoint; the renderer for each level, with or without normals, is compiled once.
 
     Attributes:
-        cameras: the training cameras, stacked: near, far and NDC are theirs.
+        cameras: the training cameras, stacked, which define near, far and NDC.
     """
 
     def __init__(
@@ -91,26 +91,26 @@ class Pictures:
         chunk: int | None = None,
         occupancy: Occupancy | None = None,
     ) -> None:
-        """`chunk` rays at a time on each device (None: what fits); given an `occupancy`, what is empty is skipped."""
+        """Compute `chunk` rays at a time on each device (None: what fits); with an `occupancy`, skip empty space."""
         self.cameras, self._subject = cameras, subject
-        # Blocks of one chunk: a move is heard soon, and all pictures are computed by what was compiled for the first.
+        # Blocks of one chunk: a move takes effect soon, and pictures of all sizes share one compiled program.
         chunk = chunk or default_chunk()
         self._make = functools.partial(Renderer, model, background, chunk, occupancy, rays_per_block=chunk)
         self._kinds: dict[tuple[int, bool], Kind] = {}
 
     def is_ready(self, settings: Settings) -> bool:
-        """Whether what these settings need is compiled."""
+        """Return whether the renderer for these settings is compiled."""
         return self._key(settings) in self._kinds
 
     def prepare(self, variables: Any, settings: Settings = Settings()) -> None:  # noqa: B008, immutable
-        """Compile what these settings need, by rendering a training view."""
+        """Compile the renderer for these settings, by rendering a training view."""
         level, with_normal = key = self._key(settings)
         kind = Kind(self._make(with_normal=with_normal, level=level))
         first = self.cameras.at(0)
         width, height = int(first.width), int(first.height)
         focal = float(first.camera_to_pixel[1, 1])
         view = View(np.asarray(first.camera_to_world, np.float64), 2 * np.arctan(0.5 * height / focal), width / height)
-        what = f'pictures{"" if level == -1 else " of an earlier pass"}{" with normals" if with_normal else ""}'
+        what = f'pictures{"" if level == -1 else " of an earlier level"}{" with normals" if with_normal else ""}'
         _log.info('viewer: compiling %s ...', what)
         began = time.monotonic()
         self._render(kind, variables, view, SIZES[0])
@@ -121,18 +121,18 @@ class Pictures:
     def render(
         self, variables: Any, view: View, settings: Settings, size: int, between: Callable[[], None] = lambda: None
     ) -> Picture:
-        """All there is to see of a view in about `size` pixels, at the pass of the settings; `prepare` comes first.
+        """Render all maps of a view in about `size` pixels, at the level of the settings; call `prepare` first.
 
-        What `between` raises after a block of rays ends the picture.
+        An exception raised by `between`, which is called after each block of rays, ends the picture.
         """
         return self._timed(self._kinds[self._key(settings)], variables, view, size, between)
 
     def answer_size(self, settings: Settings) -> int:
-        """How many pixels a picture may have that a moving camera waits for."""
+        """Return the number of pixels of the first picture after a camera move."""
         return self._kinds[self._key(settings)].pace.affordable(ANSWER, settings.most)
 
     def camera(self, view: View, size: int) -> Camera:
-        """The camera of a picture of about `size` pixels."""
+        """Build the camera of a picture of about `size` pixels."""
         return camera_of(view, shape_of(size, view.aspect), self.cameras, self._subject)
 
     def _key(self, settings: Settings) -> tuple[int, bool]:
@@ -149,5 +149,5 @@ class Pictures:
 
 
 def to_show(picture: Picture, camera: Camera, shown: str) -> np.ndarray:
-    """A picture as colours, uint8 [h, w, 3]; in depths, near is bright."""
+    """Convert a rendered picture to colours, uint8 [h, w, 3]; in depth maps, near is bright."""
     return outputs.show(shown, picture, camera)

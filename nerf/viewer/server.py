@@ -1,4 +1,4 @@
-"""The page in the browser: where it is served, and who looks at it."""
+"""Web server of the viewer: its address, its start and stop, and the browsers that connect."""
 
 import contextlib
 import importlib
@@ -18,14 +18,14 @@ _log = logging.getLogger('nerf')
 
 
 class Address(NamedTuple):
-    """Where the page is served: to this machine alone unless `host` is another of its addresses; port 0: any that is free."""
+    """Address of the page: for this machine only unless `host` is another of its addresses; port 0: any free port."""
 
     host: str = '127.0.0.1'
     port: int = 8080
 
 
 def load_viser() -> ModuleType:
-    """The package that the page is made with.
+    """Import viser, which serves the page.
 
     Raises:
         UserError: it is not installed.
@@ -37,7 +37,7 @@ def load_viser() -> ModuleType:
 
 
 def check(address: Address) -> None:
-    """Refuse to serve where that cannot be: viser would take another port, or wait for ever.
+    """Refuse an address that cannot be served: viser would take another port, or wait for ever.
 
     Raises:
         UserError: viser is not installed, or nothing can be served there.
@@ -61,7 +61,7 @@ def check(address: Address) -> None:
 
 @contextlib.contextmanager
 def serving(stage: Stage, sessions: Sessions, address: Address) -> Iterator[Any]:
-    """Serve the page inside the block, as viser's server.
+    """Serve the page inside the block; yields viser's server.
 
     Raises:
         UserError: viser is not installed, or nothing can be served there.
@@ -74,7 +74,7 @@ def serving(stage: Stage, sessions: Sessions, address: Address) -> Iterator[Any]
     def came(client: Any) -> None:
         panels[client.client_id] = Panel(client, stage, sessions)
         if client.client_id not in server.get_clients():
-            went(client)  # meanwhile
+            went(client)  # disconnected in the meantime
 
     def went(client: Any) -> None:
         if client.client_id in panels:
@@ -92,7 +92,7 @@ def serving(stage: Stage, sessions: Sessions, address: Address) -> Iterator[Any]
 
 
 def _silence() -> contextlib.redirect_stdout:
-    """viser prints a box with two addresses, and that it stopped."""
+    """Suppress viser's output: a box with two addresses, and a message that it stopped."""
     return contextlib.redirect_stdout(io.StringIO())
 
 
@@ -114,9 +114,9 @@ def _prepare(server: Any, stage: Stage) -> None:
 
 def _server_class(viser: ModuleType) -> type:
     class Server(viser.ViserServer):
-        """A server that never asks another machine to make its page public, which any page may ask of viser's own."""
+        """Server that never requests a public URL from another machine, which any page may ask of viser's own."""
 
         def request_share_url(self, verbose: bool = True) -> None:
-            """Refuse."""
+            """Refuse to share the page."""
 
     return Server

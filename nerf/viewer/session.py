@@ -1,4 +1,4 @@
-"""What each browser waits for, and which of them is served next."""
+"""Sessions of the browsers: the pictures that each waits for, and the order in which they are rendered."""
 
 import dataclasses
 import threading
@@ -13,26 +13,26 @@ from nerf.viewer.views import View
 
 
 class Page(Protocol):
-    """What a session needs of the page in its browser."""
+    """Interface of a session to the page in its browser."""
 
     def show(self, picture: np.ndarray, depth: np.ndarray | None) -> None:
-        """Put a picture, uint8 [h, w, 3], behind everything; what is drawn into the scene is hidden by `depth` [h, w]."""
+        """Set a picture, uint8 [h, w, 3], as the background; `depth` [h, w] hides drawn cameras behind surfaces."""
 
     def say(self, text: str) -> None:
-        """A line about what is shown."""
+        """Show a line of text about the picture."""
 
 
 @dataclasses.dataclass(eq=False)
 class Session:
-    """One browser: what it wants to see, and what it has seen of it.
+    """One browser: its view and settings, and the state of its picture.
 
     Attributes:
-        page: where pictures go.
-        view: None until its browser has said from where it looks.
-        settings: what it wants to see.
-        changed: when view or settings last changed, or the scene did, s; None: that was answered.
-        size: pixels of the last picture; None: all was shown, or nothing yet.
-        served: when it last got a picture, s.
+        page: receives the pictures.
+        view: None until the browser has sent one.
+        settings: of the picture.
+        changed: time of the first change of view, settings or scene since the last request, s; None: no change is waiting.
+        size: pixels of the last picture; None: none since the last change, or not refinable.
+        served: time of the last picture, s.
     """
 
     page: Page
@@ -45,7 +45,10 @@ class Session:
 
 @dataclasses.dataclass(frozen=True)
 class RenderRequest:
-    """One picture to make: of which session, as it was when it was asked for; `size` None: an answer, as fast as can be."""
+    """Request for one picture of a session, with its view and settings at that time.
+
+    `size` in pixels is that of a refinement; None: the first picture after a change, as fast as possible.
+    """
 
     session: Session
     view: View
@@ -54,10 +57,10 @@ class RenderRequest:
 
 
 class Sessions:
-    """All browsers. Pages change them from any thread; one thread takes the errands."""
+    """All connected browsers. Pages change them from any thread; one thread takes the requests."""
 
     def __init__(self) -> None:
-        """Nobody is there."""
+        """Start without browsers."""
         self._sessions: list[Session] = []
         self._news = threading.Condition()
 
@@ -65,37 +68,37 @@ class Sessions:
         return len(self._sessions)
 
     def add(self, page: Page) -> Session:
-        """A browser came."""
+        """Add the session of a new browser."""
         session = Session(page)
         with self._news:
             self._sessions.append(session)
         return session
 
     def remove(self, session: Session) -> None:
-        """A browser went."""
+        """Remove the session of a browser that has disconnected."""
         with self._news:
             self._sessions = [each for each in self._sessions if each is not session]
 
     def change(self, session: Session, view: View | None = None, settings: Settings | None = None) -> None:
-        """A browser wants to see something else."""
+        """Change the view or settings of a session, and request a new picture."""
         with self._news:
             session.view, session.settings = view or session.view, settings or session.settings
             session.changed = session.changed or time.monotonic()
             self._news.notify_all()
 
     def change_all(self) -> None:
-        """The scene itself changed."""
+        """Request new pictures for all browsers, after the scene itself has changed."""
         for session in list(self._sessions):
             self.change(session)
 
     def has_requests(self) -> bool:
-        """Whether a change has not been answered yet."""
+        """Return whether a change of a session still waits for its picture."""
         return any(each.view is not None and each.changed is not None for each in self._sessions)
 
     def next_request(self, timeout: float, only_answers: bool = False) -> RenderRequest | None:
-        """What is to be done next: the oldest change, else to refine the picture of who was served longest ago.
+        """Return the next request: for the oldest change, else a refinement for the session that was served longest ago.
 
-        None if nothing is, for `timeout` seconds.
+        It waits up to `timeout` seconds for one, else returns None; `only_answers` leaves out refinements.
         """
         with self._news:
             if self._next(only_answers) is None and timeout > 0:
@@ -120,19 +123,19 @@ class Sessions:
         return session, finer(session.size, session.settings.most)
 
     def done(self, errand: RenderRequest, size: int | None) -> None:
-        """A picture of `size` pixels was shown; None: there is nothing finer to show."""
+        """Record that a picture of `size` pixels was shown; None: it cannot be refined."""
         with self._news:
             errand.session.size, errand.session.served = size, time.monotonic()
 
 
 class ViewChanged(Exception):
-    """Someone wants to see something else: what is being refined is of no use, or has to wait."""
+    """Change of some browser's view or settings: the current refinement is obsolete, or has to wait."""
 
 
 def unless_view_changed(sessions: Sessions, errand: RenderRequest, check: Callable[[], None]) -> Callable[[], None]:
-    """Run `check` between blocks, and raise `ViewChanged` where a refinement is overtaken; answers are always finished.
+    """Return a callback for between blocks: it runs `check`, and raises `ViewChanged` if a change overtakes a refinement.
 
-    Else a camera that moves all the time would never be shown anything.
+    The first picture after a change is always finished, or a camera in constant motion would never be shown anything.
     """
 
     def between() -> None:

@@ -1,4 +1,4 @@
-"""What all browsers see of a scene besides pictures: its cameras and photos, and what can be asked of its model."""
+"""Scene data that all browsers share: cameras with photos, the start view, and the model's levels."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ THUMBNAIL = 64  # px
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """A training camera as it is drawn into the scene; its photo, uint8 [h, w, 3], where there is one."""
+    """Training camera to draw into the scene, with its photo, uint8 [h, w, 3], if available."""
 
     name: str
     view: View
@@ -29,16 +29,16 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What all browsers have in common.
+    """Scene data that all browsers share.
 
     Attributes:
         title: of the page.
         cameras: the training cameras, stacked.
-        beginning: where to look from first.
-        marks: training cameras to draw, evenly chosen where there are many.
-        mark_scale: how large, world.
+        beginning: the start view.
+        marks: training cameras to draw, evenly subsampled if there are many.
+        mark_scale: their size, world.
         levels: of the model.
-        path_file: where a path of keyframes is written.
+        path_file: where a path of keyframes is saved.
         num_frames, fps: of that path.
     """
 
@@ -54,7 +54,7 @@ class Stage:
 
 
 def make_stage(model: nn.Module, scene: Scene, config: object, model_dir: str) -> Stage:
-    """What browsers need to know of a scene and the model trained on it in `model_dir`, by its resolved config."""
+    """Collect the shared data of a scene and the model trained on it in `model_dir`, by its resolved config."""
     start = beginning(scene, config.scene_type)
     return Stage(
         title=f'{config.model_name}: {config.scene or Path(model_dir).name}',
@@ -70,7 +70,7 @@ def make_stage(model: nn.Module, scene: Scene, config: object, model_dir: str) -
 
 
 def make_marks(scene: Scene, background: str) -> list[Mark]:
-    """The training cameras, or an even choice of 200 of them, with small photos where the images are there."""
+    """Return the training cameras, or an even subsample of 200 of them, with thumbnails if the images are available."""
     chosen = scene.indices('train')
     if len(chosen) > MOST_MARKS:
         chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_MARKS).round().astype(int)]
@@ -87,7 +87,7 @@ def make_marks(scene: Scene, background: str) -> list[Mark]:
 
 
 def mark_scale(scene: Scene, reach: float) -> float:
-    """How large to draw training cameras, world: little enough that most do not touch, and none hides what they look at."""
+    """Compute the size of drawn cameras, world: so small that most do not touch, and none hides what it looks at."""
     positions = training(scene).camera_to_world[:, :, 3].astype(np.float64)
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1) + np.where(np.eye(len(positions)), np.inf, 0)
     nearest = float(np.median(apart.min(1))) if len(positions) > 1 else np.inf

@@ -1,4 +1,4 @@
-"""Where a browser looks from, as this project's cameras, and where it should begin."""
+"""Conversion between the browser's cameras and this project's, and the start view."""
 
 import dataclasses
 import math
@@ -15,21 +15,22 @@ from nerf.paths.cameras import check_sees_ahead, frame_size, lenses_at, pinholes
 from nerf.paths.keyframes import quaternions, rotations, smooth_path
 from nerf.paths.orbits import focus_depth, scene_focus
 from nerf.ray.cameras import Camera
+from nerf.scene_types import scene_type_of
 
-# The browser's cameras (viser) are OpenCV's: x right, y down, they look along +z. Ours: x right, y up, along -z.
+# The browser's cameras (viser) follow OpenCV: x right, y down, looking along +z. Ours: x right, y up, along -z.
 TURN = np.diag([1.0, -1.0, -1.0])
-FLATTEST, WIDEST = 0.2, 5.0  # width / height of a window
-CLOSEST = 0.05  # of the training cameras' near, for a camera among the things that they stand around
+FLATTEST, WIDEST = 0.2, 5.0  # limits of width / height of a picture
+CLOSEST = 0.05  # least near, as a share of the training cameras' near, for a camera close to the subject
 WIDEST_VIEW = math.radians(160)
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """Where a browser looks from.
+    """Viewpoint of a browser.
 
     Attributes:
         pose: camera_to_world, [3, 4].
-        fov: from top to bottom, radians.
+        fov: vertical field of view, radians.
         aspect: width / height of its window.
     """
 
@@ -39,53 +40,53 @@ class View:
 
     @property
     def lens(self) -> tuple[float, float]:
-        """All but the pose."""
+        """Vertical field of view and aspect ratio."""
         return self.fov, self.aspect
 
 
 def from_browser(wxyz: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """camera_to_world [3, 4] of a browser's camera: unit quaternion (w, x, y, z) [4] and position [3], world."""
+    """Convert a browser's camera, unit quaternion (w, x, y, z) [4] and position [3], world, to camera_to_world [3, 4]."""
     rotation = rotations(np.roll(np.asarray(wxyz, np.float64), -1)[None])[0]
     return np.concatenate([rotation @ TURN, np.asarray(position, np.float64)[:, None]], axis=1)
 
 
 def to_browser(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse: quaternion (w, x, y, z) [4] and position [3] of camera_to_world [3, 4]."""
+    """Convert camera_to_world [3, 4] to a browser's quaternion (w, x, y, z) [4] and position [3]; inverts `from_browser`."""
     pose = np.asarray(pose, np.float64)
     return np.roll(quaternions((pose[:, :3] @ TURN)[None])[0], 1), pose[:, 3]
 
 
 def view_of(camera: Any, aspect: float | None = None) -> View:
-    """The view of one of viser's camera handles; `aspect` None: that of its window."""
+    """Return the view of one of viser's camera handles; `aspect` None: that of its window."""
     return View(from_browser(camera.wxyz, camera.position), float(camera.fov), float(aspect or camera.aspect))
 
 
 def shape_of(num_pixels: int, aspect: float) -> tuple[int, int]:
-    """Width and height, px, of about this shape and `num_pixels`, by less than a row fewer."""
+    """Compute width and height, px, of about this aspect ratio, with at most `num_pixels` and by less than a row fewer."""
     width = min(num_pixels, max(1, round(math.sqrt(num_pixels * min(max(aspect, FLATTEST), WIDEST)))))
     return width, num_pixels // width
 
 
 class Subject(NamedTuple):
-    """What the training cameras stand around, [3], world, and how far from it they are on average."""
+    """Object that the training cameras surround: its centre, [3], world, and their mean distance from it."""
 
     centre: np.ndarray
     distance: float
 
 
 def subject_of(cameras: Camera, scene_type: str) -> Subject | None:
-    """That of a scene that is a thing in the middle of nothing; others have none."""
-    centre = scene_focus(cameras) if scene_type == 'object' else None
+    """Compute the subject of a scene of type object; None for other types, or without a common focus point."""
+    centre = scene_focus(cameras) if scene_type_of(scene_type).has_subject else None
     if centre is None:
         return None
     return Subject(centre, float(np.linalg.norm(cameras.camera_to_world[:, :, 3] - centre, axis=1).mean()))
 
 
 def camera_of(view: View, size: tuple[int, int], cameras: Camera, subject: Subject | None = None) -> Camera:
-    """The camera that shows all of a browser's window in `size` (width, height) px.
+    """Build the camera that shows all of a browser's window in `size` (width, height) px.
 
-    Its pixels are only about square, as rounding has it; near, far and NDC are those of the stacked training `cameras`, but
-    the range moves with the distance to a `subject`, which would else vanish from afar and be cut open from nearby.
+    Its pixels are square only up to rounding; near, far and NDC are those of the stacked training `cameras`, but the range
+    moves with the distance to a `subject`, which otherwise would vanish from afar and be clipped from nearby.
     """
     stacked = pinholes(cameras, view.pose[None], lens_of(view, size)[None], size)
     camera = stacked.at(0)
@@ -97,14 +98,14 @@ def camera_of(view: View, size: tuple[int, int], cameras: Camera, subject: Subje
 
 
 def lens_of(view: View, size: tuple[int, int]) -> np.ndarray:
-    """f_x, f_y, c_x, c_y, [4], px, of a view shown in `size` (width, height) px."""
+    """Compute the intrinsics f_x, f_y, c_x, c_y, [4], px, of a view shown in `size` (width, height) px."""
     slope = math.tan(min(view.fov, WIDEST_VIEW) / 2)
     width, height = size
     return np.array([0.5 * width / (slope * view.aspect), 0.5 * height / slope, width / 2, height / 2])
 
 
 def why_not(camera: Camera) -> str | None:
-    """Why a camera shows nothing sensible, if so: a forward-facing scene is only known before its cameras."""
+    """Return why a camera cannot show the scene, or None: a forward-facing scene is only defined in front of its cameras."""
     try:
         check_sees_ahead(jax.tree.map(lambda field: np.asarray(field)[None], camera))
     except UserError:
@@ -113,10 +114,10 @@ def why_not(camera: Camera) -> str | None:
 
 
 def path_through(views: list[View], cameras: Camera, num_frames: int) -> Camera:
-    """A smooth way through views, as stacked pinholes of the size of the training pictures.
+    """Compute a smooth path through views, as stacked pinhole cameras of the training images' size.
 
     Raises:
-        UserError: fewer than two views, or of a forward-facing scene one that does not look ahead.
+        UserError: fewer than two views, or a frame that does not look ahead in a forward-facing scene.
     """
     if len(views) < 2:
         raise UserError(f'{len(views)} keyframes found, expected at least two: add keyframes from different views')
@@ -128,13 +129,13 @@ def path_through(views: list[View], cameras: Camera, num_frames: int) -> Camera:
 
 
 class Beginning(NamedTuple):
-    """What a browser sees first.
+    """Start view of a browser.
 
     Attributes:
-        view: where it looks from.
-        target: what it turns around, [3], world.
-        up: of those who held the cameras, unit [3].
-        reach: how far it is from the view to the target, world.
+        view: the viewpoint.
+        target: the point to orbit around, [3], world.
+        up: the up direction of the training cameras, unit [3].
+        reach: distance from the view to the target, world.
     """
 
     view: View
@@ -144,7 +145,7 @@ class Beginning(NamedTuple):
 
 
 def beginning(scene: Scene, scene_type: str) -> Beginning:
-    """The first frame of the path that suits the scene, turning around what the training cameras look at."""
+    """Compute the start view: the first frame of the scene's default path, orbiting around the focus point."""
     cameras = training(scene)
     first = make_path(None, scene, scene_type, PathOptions(num_frames=8)).at(0)
     pose = np.asarray(first.camera_to_world, np.float64)

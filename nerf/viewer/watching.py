@@ -1,7 +1,7 @@
-"""A scene in the browser while it is learned: a hook of the training loop, which renders between two steps.
+"""Viewer during training: a hook of the training loop, which renders between two steps.
 
-Not in a thread of its own: a step gives its parameters away to the next one, and two threads that both use all devices may
-wait for each other for ever.
+It has no thread of its own: a step donates its parameters to the next one, and two threads that both use all devices can
+deadlock.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from nerf.viewer.stage import make_stage
 from nerf.viewer.views import subject_of
 from nerf.viewer.work import work
 
-SHARE = 0.25  # of the time of training that pictures may take which nobody asked for
+SHARE = 0.25  # of training time, at most, for pictures of the progress without a change of view
 
 
 def check_watching(address: Address | None) -> None:
-    """Refuse to show a training that cannot be shown; `address` None: it is not to be.
+    """Refuse a training run that cannot be viewed; `address` None: no viewer is asked for.
 
     Raises:
         UserError: several processes train, viser is not installed, or nothing can be served there.
@@ -43,7 +43,7 @@ def check_watching(address: Address | None) -> None:
 def watching(
     address: Address | None, model: nn.Module, scene: Scene, config: Any, model_dir: str
 ) -> Iterator[list[Callable[[int, TrainState], None]]]:
-    """Serve the page inside the block; what the training loop has to call after each step. `address` None: nothing.
+    """Serve the page inside the block; yields the hooks to call after each training step, none if `address` is None.
 
     Raises:
         UserError: as `check_watching`.
@@ -59,22 +59,22 @@ def watching(
 
 
 class Watcher:
-    """Called after each step; does nothing while nobody looks."""
+    """Hook after each training step; does nothing while no browser is connected."""
 
     def __init__(self, sessions: Sessions, pictures: Pictures) -> None:
-        """Nothing was shown yet."""
+        """Start with a picture due at once."""
         self._sessions, self._pictures = sessions, pictures
         self._pause_until = 0.0
 
     def __call__(self, step: int, state: TrainState) -> None:
-        """Answer who moved; or else show what was learned since, where that takes no more than its share of the time."""
+        """Render after changes of view; else show the training progress, if that takes no more than its share of the time."""
         if not len(self._sessions):
             return
         if time.monotonic() > self._pause_until:
             self._sessions.change_all()
         elif not self._sessions.has_requests():
             return
-        jax.block_until_ready(state.step)  # else the picture would seem to take as long as the steps before it
+        jax.block_until_ready(state.step)  # else the measured time would include the steps before it
         began = time.monotonic()
         for _ in range(len(self._sessions)):
             work(self._sessions, self._pictures, state.variables, only_answers=True)

@@ -1,4 +1,4 @@
-"""The one thread that renders: takes what browsers wait for, and puts pictures on their pages."""
+"""Rendering loop of the viewer: takes the browsers' requests one by one and shows pictures on their pages."""
 
 import contextlib
 import time
@@ -12,11 +12,11 @@ from nerf.viewer.pictures import Pictures, to_show
 from nerf.viewer.session import RenderRequest, Sessions, ViewChanged, unless_view_changed
 from nerf.viewer.views import why_not
 
-PATIENCE = 0.2  # s between two looks at whether the user asked to stop
+PATIENCE = 0.2  # s between two checks for an interruption
 
 
 def serve(sessions: Sessions, pictures: Pictures, variables: Any, interruption: processes.Interruption) -> None:
-    """Render what browsers wait for until the user asks to stop; `variables` are replicated, and `pictures` prepared."""
+    """Render the browsers' requests until the user asks to stop; `variables` are replicated, and `pictures` prepared."""
     while not interruption.is_requested():
         try:
             work(sessions, pictures, variables, interruption.check, PATIENCE)
@@ -32,7 +32,10 @@ def work(
     timeout: float = 0.0,
     only_answers: bool = False,
 ) -> bool:
-    """Do the next errand; whether there was one within `timeout` seconds. `check` is called between blocks of rays."""
+    """Process the next request; return whether there was one within `timeout` seconds.
+
+    `check` is called between blocks of rays.
+    """
     errand = sessions.next_request(timeout, only_answers)
     if errand is None:
         return False
@@ -42,10 +45,10 @@ def work(
 
 
 def answer(sessions: Sessions, pictures: Pictures, variables: Any, errand: RenderRequest, check: Callable[[], None]) -> None:
-    """Make one picture and show it.
+    """Render one picture and show it.
 
     Raises:
-        ViewChanged: it was a refinement, and someone wants to see something else.
+        ViewChanged: it was a refinement, and a view or its settings changed.
     """
     view, settings, page = errand.view, errand.settings, errand.session.page
     if not pictures.is_ready(settings):

@@ -11,7 +11,6 @@ from nerf.ray.contraction import contract
 ORIGIN = jnp.array([0.5, -1.0, 2.0])
 DIRECTION = jnp.array([0.4, 0.9, -1.2])
 ALONG_Z = jnp.array([0.0, 0.0, -1.0])
-VARIANCES = tuple(jnp.array([2.0, 0.5, 0.1]))  # with the mean before them: along the ray, and across it
 
 
 def axes_across(direction):
@@ -48,7 +47,7 @@ def as64(*values):
 @pytest.mark.parametrize('direction', [DIRECTION, ALONG_Z])
 @pytest.mark.parametrize(('t0', 't1'), [(0.0, 1.0), (0.1, 0.4), (2.0, 6.0), (3.0, 3.01), (0.0, 1e-4)])
 def test_frustum_has_the_moments_of_its_volume(t0, t1, direction):
-    radius = jnp.float32(0.3)
+    radius = 0.3
     found = gaussians.frustum_to_gaussian(jnp.float32(t0), jnp.float32(t1), ORIGIN, direction, radius)
     t0, t1, origin, direction, radius = as64(t0, t1, ORIGIN, direction, radius)
     mean, cov = moments(t0, t1, origin, direction, lambda t: radius * t)
@@ -58,7 +57,7 @@ def test_frustum_has_the_moments_of_its_volume(t0, t1, direction):
 
 @pytest.mark.parametrize(('t0', 't1'), [(1e3, 1e3 + 1e-3), (1e3, 1001.0), (1e6, 1e6 + 1), (1e-6, 2e-6), (0.0, 10.0)])
 def test_frustum_keeps_its_digits_far_away_and_thin(t0, t1):
-    radius = jnp.float32(1e-3)
+    radius = 1e-3
     t0, t1 = np.float32(t0), np.float32(t1)
     found = gaussians.frustum_to_gaussian(jnp.array(t0), jnp.array(t1), jnp.zeros(3), ALONG_Z, radius)
     direction, wide = as64(ALONG_Z, radius)
@@ -70,7 +69,7 @@ def test_frustum_keeps_its_digits_far_away_and_thin(t0, t1):
 
 @pytest.mark.parametrize('direction', [DIRECTION, ALONG_Z])
 def test_cylinder_has_the_moments_of_its_volume(direction):
-    found = gaussians.cylinder_to_gaussian(jnp.float32(2.0), jnp.float32(2.5), ORIGIN, direction, jnp.float32(0.3))
+    found = gaussians.cylinder_to_gaussian(jnp.float32(2.0), jnp.float32(2.5), ORIGIN, direction, 0.3)
     origin, direction, radius = as64(ORIGIN, direction, 0.3)
     mean, cov = moments(2.0, 2.5, origin, direction, lambda t: radius + 0 * t)
     np.testing.assert_allclose(found.mean, mean, rtol=2e-6, atol=2e-7)
@@ -78,20 +77,20 @@ def test_cylinder_has_the_moments_of_its_volume(direction):
 
 
 def test_the_frustum_does_not_depend_on_how_the_direction_is_scaled():
-    one = gaussians.frustum_to_gaussian(jnp.float32(2.0), jnp.float32(3.0), ORIGIN, DIRECTION, jnp.float32(0.1))
-    other = gaussians.frustum_to_gaussian(jnp.float32(1.0), jnp.float32(1.5), ORIGIN, 2 * DIRECTION, jnp.float32(0.2))
+    one = gaussians.frustum_to_gaussian(jnp.float32(2.0), jnp.float32(3.0), ORIGIN, DIRECTION, 0.1)
+    other = gaussians.frustum_to_gaussian(jnp.float32(1.0), jnp.float32(1.5), ORIGIN, 2 * DIRECTION, 0.2)
     np.testing.assert_allclose(one.mean, other.mean, rtol=1e-6)
     np.testing.assert_allclose(one.cov, other.cov, rtol=1e-5, atol=1e-8)
 
 
 def test_along_ray_by_hand():
-    found = gaussians.along_ray(*VARIANCES, ORIGIN, jnp.array([0.0, 2.0, 0.0]))
+    found = gaussians.along_ray(2.0, 0.5, 0.1, ORIGIN, jnp.array([0.0, 2.0, 0.0]))
     np.testing.assert_allclose(found.mean, [0.5, 3.0, 2.0])
     np.testing.assert_allclose(found.cov, np.diag([0.1, 0.5 * 4, 0.1]), atol=1e-7)
 
 
 def test_along_ray_has_these_variances_along_and_across():
-    found = np.asarray(gaussians.along_ray(*VARIANCES, ORIGIN, DIRECTION).cov)
+    found = np.asarray(gaussians.along_ray(2.0, 0.5, 0.1, ORIGIN, DIRECTION).cov)
     length = np.linalg.norm(DIRECTION)
     first, second = axes_across(np.asarray(DIRECTION))
     np.testing.assert_allclose(found @ DIRECTION, 0.5 * length**2 * DIRECTION, rtol=1e-5)
@@ -101,7 +100,7 @@ def test_along_ray_has_these_variances_along_and_across():
 
 @pytest.mark.parametrize('t', [0.0, 1.0, 1e6])
 def test_an_empty_frustum_is_a_disc_without_depth(t):
-    found = gaussians.frustum_to_gaussian(jnp.float32(t), jnp.float32(t), jnp.zeros(3), ALONG_Z, jnp.float32(0.01))
+    found = gaussians.frustum_to_gaussian(jnp.float32(t), jnp.float32(t), jnp.zeros(3), ALONG_Z, 0.01)
     np.testing.assert_allclose(found.mean, [0, 0, -t], rtol=1e-6)
     np.testing.assert_allclose(np.diagonal(found.cov), [(0.01 * t) ** 2 / 4, (0.01 * t) ** 2 / 4, 0], rtol=1e-5)
 
@@ -129,7 +128,7 @@ def contract64(x):
 
 def test_push_through_a_linear_map_is_exact():
     matrix, offset = np.random.default_rng(0).normal(size=(3, 3)), np.array([1.0, -2.0, 0.5])
-    one = gaussians.frustum_to_gaussian(jnp.float32(1.0), jnp.float32(3.0), ORIGIN, DIRECTION, jnp.float32(0.3))
+    one = gaussians.frustum_to_gaussian(jnp.float32(1.0), jnp.float32(3.0), ORIGIN, DIRECTION, 0.3)
     linear = jnp.asarray(matrix, jnp.float32)
     found = gaussians.push_forward(lambda x: jnp.sum(linear * x[None, :], axis=1) + jnp.asarray(offset, jnp.float32), one)
     np.testing.assert_allclose(found.mean, matrix @ one.mean + offset, rtol=1e-5)
@@ -151,7 +150,7 @@ def test_push_through_the_contraction_against_many_points(mean):
 
 @jax.jit
 def contracted(t0, t1):
-    return gaussians.push_forward(contract, gaussians.frustum_to_gaussian(t0, t1, ORIGIN, DIRECTION, jnp.float32(1e-3)))
+    return gaussians.push_forward(contract, gaussians.frustum_to_gaussian(t0, t1, ORIGIN, DIRECTION, 1e-3))
 
 
 CONTRACTED_SLOPES = jax.jit(jax.jacrev(contracted, (0, 1)))
@@ -164,7 +163,7 @@ CONTRACTED_SLOPES = jax.jit(jax.jacrev(contracted, (0, 1)))
 )
 def test_contracted_segments_are_gaussians(t0, t1, error):
     found = contracted(jnp.float32(t0), jnp.float32(t1))
-    one = gaussians.frustum_to_gaussian(jnp.float32(t0), jnp.float32(t1), ORIGIN, DIRECTION, jnp.float32(1e-3))
+    one = gaussians.frustum_to_gaussian(jnp.float32(t0), jnp.float32(t1), ORIGIN, DIRECTION, 1e-3)
     mean, cov = as64(one.mean, one.cov)
     step = 1e-6 * max(1.0, np.linalg.norm(mean))
     slopes = np.stack([(contract64(mean + d) - contract64(mean - d)) / (2 * step) for d in step * np.eye(3)], axis=1)

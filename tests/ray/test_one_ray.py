@@ -314,19 +314,17 @@ def test_lifted_equals_the_stack_of_single_calls(example):
     assert_close(lifted, expected)
 
 
-@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('count', [3, 10])
 @pytest.mark.parametrize('example', CASES)
-def test_a_batch_is_refused_with_a_sentence(example, count):
+def test_a_batch_is_refused_with_a_sentence(unchecked, example, count):
     # Three is the number that would broadcast without a word against points and colours.
     if not example.takes_batch:
         with pytest.raises(ValueError, match='lift with over_'):
             example.call(*batch_of(example.args, count))
 
 
-@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('example', [case for case in CASES if case.values[0].takes_batch])
-def test_a_batch_is_taken_only_where_it_does_no_harm(example):
+def test_a_batch_is_taken_only_where_it_does_no_harm(unchecked, example):
     args = batch_of(example.args, 3)
     if example.takes_batch in (ELEMENTWISE, IDENTITY):
         assert_close(example.call(*args), over_rays(example.call)(*args))
@@ -440,13 +438,13 @@ def test_model_gradients_are_finite(name, i):
 
 
 @pytest.mark.parametrize(('name', 'i'), MODEL_CASES)
-def test_model_refuses_a_batch_with_this_sentence(name, i):
+def test_model_refuses_a_batch_with_this_sentence(unchecked, name, i):
     model, params, _, _ = tiny(name, i)
     with pytest.raises(ValueError, match='lift') as error:
         model.apply(params, stack([RAY] * 10))
     assert str(error.value) == 'expected one ray, origin of shape (3,), got (10, 3): lift with over_rays'
 
 
-def test_a_batch_of_one_is_a_batch():
+def test_a_batch_of_one_is_a_batch(unchecked):
     with pytest.raises(ValueError, match=r'got \(1, 3\): lift with over_rays'):
         compositing.composite(LEVEL, stack([RAY]), POINT)

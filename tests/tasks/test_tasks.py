@@ -22,7 +22,6 @@ def test_what_is_empty_is_skipped_as_asked_else_as_the_config_says(said):
     config = Config(scene_type='object', skip_empty=said)
     assert should_skip_empty(config, TaskOptions()) is said
     assert should_skip_empty(config, TaskOptions(skip_empty=not said)) is not said
-    assert should_skip_empty(Config(scene_type='object'), TaskOptions()) is True
 
 
 def test_nothing_is_empty_in_all_of_space():

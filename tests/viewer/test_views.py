@@ -1,6 +1,7 @@
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -67,7 +68,8 @@ def test_a_view_is_what_the_window_shows():
     handle = types.SimpleNamespace(wxyz=np.array([0, 1.0, 0, 0]), position=np.array([0, 0, 4.0]), fov=np.pi / 2, aspect=2.0)
     camera = camera_of(view_of(handle), (40, 10), cameras([np.eye(3, 4)]))
     assert (int(camera.width), int(camera.height), float(camera.near), float(camera.far)) == (40, 10, 2, 6)
-    top_left, bottom_right = (cast(camera, np.array(xy, np.float32)).direction for xy in ((0, 0), (40, 10)))
+    on_device = jax.tree.map(jnp.asarray, camera)
+    top_left, bottom_right = (cast(on_device, jnp.array(xy, jnp.float32)).direction for xy in ((0, 0), (40, 10)))
     np.testing.assert_allclose(top_left, [-2, 1, -1], atol=1e-6)  # 90 degrees from top to bottom, twice as wide
     np.testing.assert_allclose(bottom_right, [2, -1, -1], atol=1e-6)
 

@@ -15,6 +15,7 @@ from nerf.data.options import DataOptions
 from nerf.data.placement import place_scene
 from nerf.data.scene import Scene, make_scene, with_corner_pixels
 from nerf.errors import UserError, unknown
+from nerf.scene_types import scene_type_of
 
 BUILT_IN = 'procedural'
 BUILT_IN_WIDTH = 400
@@ -76,7 +77,7 @@ def load_scene(format: str | None, data_dir: str | None, scene: str, options: Da
 
 
 def _load(format: Format, folder: str, options: DataOptions) -> Scene:
-    if options.scene_type == 'object' or not format.is_object:
+    if scene_type_of(options.scene_type).has_subject or not format.is_object:
         return format.load(folder, options)
     # Elsewhere near and far are no depths, so the ones asked for are not for the loader.
     return place_scene(format.load(folder, dataclasses.replace(options, near=None, far=None)), options)

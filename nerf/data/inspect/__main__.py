@@ -15,9 +15,9 @@ from nerf.data.inspect.measures import measure_photos
 from nerf.data.inspect.picture import save_picture
 from nerf.data.inspect.report import Source, file_warnings, page
 from nerf.data.options import DataOptions
-from nerf.data.placement import SCENE_TYPES
 from nerf.data.scene import Scene
 from nerf.errors import UserError, exit_with_sentence
+from nerf.scene_types import SCENE_TYPES
 
 
 def inspect(scene: Scene, source: Source, said: Sequence[str] = ()) -> tuple[str, list[str]]:

@@ -17,6 +17,7 @@ from nerf.data.inspect.measures import (
 )
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
+from nerf.scene_types import scene_type_of
 
 EXPOSURE_SPREAD = 1.75  # of brightness, between the 5th and the 95th percentile
 EXPOSURE_ALONE = 2.0  # one photo by those around it: one stop
@@ -69,12 +70,13 @@ def _outside(scene: Scene, options: DataOptions) -> str | None:
     cameras = scene.cameras
     positions = np.asarray(cameras.camera_to_world[:, :, 3], np.float64)
     distance = np.linalg.norm(positions, axis=1)
-    if options.scene_type == 'unbounded':
+    scene_type = scene_type_of(options.scene_type)
+    if scene_type.contract:
         outside = np.abs(positions).max(1) > 1.001
         sentence = (
             'stand outside of [-1, 1]^3, where unbounded scenes have their detail: scale the poses, or use another scene_type'
         )
-    elif cameras.ndc is not None:
+    elif scene_type.is_ndc:
         outside = positions[:, 2] <= -1
         sentence = 'stand behind the near plane z = -1 of this forward_facing scene: use scene_type unbounded or object'
     else:
@@ -90,7 +92,7 @@ def _outside(scene: Scene, options: DataOptions) -> str | None:
 def _off_centre(scene: Scene, options: DataOptions) -> str | None:
     stand = layout(scene.cameras)
     away = np.linalg.norm(stand.focus)
-    if options.scene_type != 'object' or away <= OFF_CENTRE * stand.distance.mean():
+    if not scene_type_of(options.scene_type).has_subject or away <= OFF_CENTRE * stand.distance.mean():
         return None
     where = f'{coordinates(stand.focus)}, {away:.2g} away from the origin'
     return f'the cameras look at {where}, around which an object is expected: move the poses'
@@ -98,7 +100,7 @@ def _off_centre(scene: Scene, options: DataOptions) -> str | None:
 
 def _empty_before(scene: Scene, options: DataOptions) -> str | None:
     """Rays of an unbounded scene that begin long before anything is, where a model may put what one photo alone sees."""
-    if options.scene_type != 'unbounded' or not len(scene.points):
+    if not scene_type_of(options.scene_type).contract or not len(scene.points):
         return None
     points = scene.points[:: -(-len(scene.points) // SAMPLED_POINTS)]
     seen = [depths_in_view(scene.cameras, i, points) for i in range(len(scene.names))]
@@ -166,7 +168,7 @@ def _far_tests(scene: Scene) -> str | None:
 def _background(options: DataOptions, facts: PhotoFacts) -> str | None:
     """Opaque photos of what is said to be an object in front of nothing."""
     opaque = ~facts.has_alpha
-    if options.scene_type != 'object' or not opaque.any():
+    if not scene_type_of(options.scene_type).has_subject or not opaque.any():
         return None
     mixed = opaque & (facts.border < ONE_COLOUR)
     if mixed.sum() > 0.2 * opaque.sum():

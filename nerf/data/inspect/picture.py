@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from nerf.data.inspect.measures import layout
-from nerf.data.placement import UNBOUNDED_FAR
+from nerf.data.placement import ENDLESS
 from nerf.data.scene import SPLITS, Scene
 from nerf.errors import UserError
 from nerf.lifting import over_rays
@@ -187,4 +187,4 @@ def _draw_legend(figure: Figure, scene: Scene) -> None:
 
 
 def _is_contracted(scene: Scene) -> bool:
-    return bool(scene.cameras.far.max() >= UNBOUNDED_FAR)
+    return bool(scene.cameras.far.max() >= ENDLESS)
