@@ -80,7 +80,7 @@ def cast(camera: Camera, xy: Float[Array, '2']) -> Ray:
     The direction has length 1 along the optical axis, so t is the depth; of a fisheye, its own length is 1, so t is the
     distance. The cone's radius at t = 1 is r = sqrt(a b) 2 / sqrt(12), with a and b the distances to the rays of the next
     column and the next row: the standard deviation of a disc of this radius is that of the pixel's square (mip-NeRF,
-    section 3.1). In NDC it is (a + b) / 2 instead, with distances on the near plane.
+    section 3.1). In NDC (a + b) / 2 stands for sqrt(a b), with distances on the near plane.
 
     Raises:
         ValueError: if given a batch of cameras or pixels.

@@ -1,4 +1,4 @@
-"""All of space in a ball of radius 2, so that what is far can be learned by a grid or an MLP (mip-NeRF 360, section 2)."""
+"""All of space in a ball of radius 2, so that what is far can be learned by a grid or an MLP (mip-NeRF 360)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

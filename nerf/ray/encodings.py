@@ -38,8 +38,8 @@ def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity:
     return jnp.concatenate([x, *features] if identity else features)
 
 
-def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, 'features']:
-    """Compute the expected positional encoding over a Gaussian: 6 (max - min) features.
+def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '6*({max_degree}-{min_degree})']:
+    """Compute the expected positional encoding over a Gaussian.
 
     E[sin(2^l x)] = sin(2^l mu) exp(-4^l diag(Sigma) / 2), likewise for the cosine (mip-NeRF, equation 14): octaves
     finer than the Gaussian is wide fade out, which is what prevents aliasing.
@@ -74,8 +74,8 @@ def icosahedron_basis() -> np.ndarray:
     return directions[directions[np.arange(len(directions)), first] > 0].T.astype(np.float32)
 
 
-def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, 'features']:
-    """Compute `integrated` of the Gaussian's projections on 21 directions: 42 (max - min) features (mip-NeRF 360, section 2).
+def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '42*({max_degree}-{min_degree})']:
+    """Compute `integrated` of the Gaussian's projections on 21 directions (mip-NeRF 360, on off-axis positional encoding).
 
     Along a column b of `icosahedron_basis`, the mean is b . mu and the variance b^T Sigma b.
 
@@ -90,7 +90,7 @@ def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) ->
     return _expected(mean, jnp.maximum(variance, 0.0), min_degree, max_degree)
 
 
-def direction(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, 'features']:
+def direction(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '3+6*{max_degree}']:
     """Encode a unit view direction: itself and its positional encoding, 3 + 6 max_degree features.
 
     Raises:
@@ -100,7 +100,7 @@ def direction(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, 'feat
     return positional(viewdir, 0, max_degree, identity=True)
 
 
-def spherical_harmonics(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, 'features']:
+def spherical_harmonics(viewdir: Float[Array, '3'], max_degree: int) -> Float[Array, '{max_degree}**2']:
     """Evaluate the real spherical harmonics of a unit vector in the first `max_degree` <= 4 bands: max_degree^2 features.
 
     Y_l^m for l < max_degree and m = -l .. l, orthonormal on the sphere, as polynomials of x, y, z.

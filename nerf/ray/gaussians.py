@@ -19,7 +19,8 @@ def along_ray(
 ) -> Gaussian:
     """Convert a Gaussian given along and across the ray to world axes (mip-NeRF, equation 8).
 
-    mu = o + t_mean d, Sigma = t_var d d^T + r_var (I - d d^T / |d|^2); t_mean, t_var in t, r_var in world^2.
+    mu = o + t_mean d, Sigma = t_var d d^T + r_var (I - d d^T / |d|^2); t_mean in t, t_var in t^2, r_var in world^2. Only the
+    second term is divided by |d|^2: d is not normalised, and moments along the ray are given in t, across it in the world.
 
     Raises:
         ValueError: if given several segments or rays.
@@ -93,7 +94,7 @@ def cube_to_gaussian(point: Float[Array, '3'], width: Scalar) -> Gaussian:
 
 
 def push_forward(function: Callable[[Float[Array, '3']], Float[Array, '3']], gaussian: Gaussian) -> Gaussian:
-    """Map a Gaussian through a function f linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, section 2).
+    """Map a Gaussian through a function f linearised at its mean: f(mu), J Sigma J^T (mip-NeRF 360, on parameterising scenes).
 
     Raises:
         ValueError: if given several Gaussians.

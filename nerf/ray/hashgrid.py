@@ -16,14 +16,14 @@ PRIMES = (1, 2654435761, 805459861)
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Grids on the unit cube whose vertices share one table of rows, level after level.
+    """Grids on the unit cube whose vertices share one table of rows, resolution after resolution.
 
     Attributes:
-        num_levels: L, how many grids.
+        num_levels: L, number of resolutions.
         coarsest: cells per axis of the first.
         finest: cells per axis of the last; those between grow geometrically (equations 2 and 3 of the paper).
-        log2_rows: a level has at most 2^log2_rows rows. One with fewer vertices has a row for each of them and is
-            `dense`; in the others vertices that hash alike share a row.
+        log2_rows: a resolution has at most 2^log2_rows rows. One with fewer vertices has a row for each of them and is
+            dense; in the others vertices of equal hash share a row.
     """
 
     num_levels: int
@@ -33,41 +33,43 @@ class Grid:
 
     @functools.cached_property
     def resolutions(self) -> np.ndarray:
-        """Cells per axis of each level, [L]."""
+        """Compute the cells per axis of each resolution, [L]."""
         return np.rint(np.geomspace(self.coarsest, self.finest, self.num_levels)).astype(np.uint32)
 
     @functools.cached_property
     def is_dense(self) -> np.ndarray:
-        """Whether each level has a row for every vertex, [L]."""
+        """Return whether each resolution has a row for every vertex, [L]."""
         return (self.resolutions.astype(np.int64) + 1) ** 3 <= 2**self.log2_rows
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
-        """Rows of each level, [L]."""
+        """Count the rows of each resolution, [L]."""
         return np.where(self.is_dense, (self.resolutions.astype(np.int64) + 1) ** 3, 2**self.log2_rows)
 
     @property
     def num_rows(self) -> int:
-        """Rows of the whole table."""
+        """Count the rows of the whole table."""
         return int(self.rows.sum())
 
     @functools.cached_property
     def first_rows(self) -> np.ndarray:
-        """Where each level starts in the table, [L]."""
+        """Compute the first row of each resolution in the table, [L]."""
         return (np.cumsum(self.rows) - self.rows).astype(np.uint32)
 
     @functools.cached_property
     def strides(self) -> np.ndarray:
-        """What a step along x, y, z is multiplied by, [L, 3]: distances between rows if dense, else the paper's primes."""
+        """Compute the factors of x, y, z in a vertex's row, [L, 3]: strides if dense, else the paper's primes."""
         step = self.resolutions + 1
         dense = np.stack([np.ones_like(step), step, step * step], axis=1)
         return np.where(self.is_dense[:, None], dense, np.array([PRIMES], np.uint32)).astype(np.uint32)
 
 
-def corners(grid: Grid, point: Float[Array, '3']) -> tuple[Int[Array, '8 L'], Float[Array, '8 L']]:
+def corners(
+    grid: Grid, point: Float[Array, '3']
+) -> tuple[Int[Array, '8 {grid.num_levels}'], Float[Array, '8 {grid.num_levels}']]:
     """Compute the rows of the 8 vertices around a point in each resolution, and their trilinear weights.
 
-    The row of vertex (i, j, k) is i + (N + 1) j + (N + 1)^2 k in a dense level, and in a hashed one
+    The row of vertex (i, j, k) is i + (N + 1) j + (N + 1)^2 k at a dense resolution N, and at a hashed one
     (i xor 2654435761 j xor 805459861 k) mod 2^log2_rows (equation 4). Points outside the unit cube are moved to its face.
     Vertices that share a row are told apart by training: the gradient of a row is the sum over its vertices, and where it is
     visible, a vertex with larger rendering weights dominates that sum.
@@ -94,7 +96,7 @@ def corners(grid: Grid, point: Float[Array, '3']) -> tuple[Int[Array, '8 L'], Fl
     return jnp.stack(rows), jnp.stack(weights)
 
 
-def lookup(grid: Grid, table: Float[Array, 'rows F'], point: Float[Array, '3']) -> Float[Array, 'L F']:
+def lookup(grid: Grid, table: Float[Array, 'rows F'], point: Float[Array, '3']) -> Float[Array, '{grid.num_levels} F']:
     """Interpolate the features of a point in the unit cube, trilinearly in every resolution.
 
     Raises:

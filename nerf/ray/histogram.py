@@ -41,12 +41,12 @@ def interpolate(x: Float[Array, 'm'], xp: Float[Array, 'posts'], fp: Float[Array
 
 def dilate(
     s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], reach: Scalar
-) -> tuple[Float[Array, 'm'], Float[Array, 'm-1']]:
+) -> tuple[Float[Array, '3*posts-4'], Float[Array, '3*posts-5']]:
     """Dilate a histogram: at each place, the highest density within `reach`, as fenceposts in [0, 1] and weights.
 
     Each interval is made longer by `reach` on both sides, and where several overlap the densest counts: a proposal then
-    also covers the surfaces of a neighbouring ray, or of the same ray with other samples (mip-NeRF 360, section 3 of the
-    supplement). The weight of an interval of no length is kept. The weights of all 3 n intervals sum to 1; the two
+    also covers the surfaces of a neighbouring ray, or of the same ray with other samples (mip-NeRF 360, on dilation in
+    its supplement). The weight of an interval of no length is kept. The weights of all 3 n intervals sum to 1; the two
     outermost are left out, so that 3 n - 2 are left.
 
     Raises:
@@ -82,7 +82,7 @@ def blur_and_pad(weights: Float[Array, 'n'], padding: Scalar) -> Float[Array, 'n
     """Smooth weights for resampling: w'_k = (max(w_{k-1}, w_k) + max(w_k, w_{k+1})) / 2 + alpha.
 
     The two-tap maximum, then two-tap average makes the envelope wide enough not to miss a surface at an interval's
-    edge; the padding alpha keeps some samples everywhere (mip-NeRF, section 3.1).
+    edge; the padding alpha keeps some samples everywhere (mip-NeRF, section 3.2).
 
     Raises:
         ValueError: if given a batch of rays.

@@ -13,7 +13,7 @@ from nerf.ray.maths import MACHINE_EPS
 from nerf.ray.structs import expect
 
 
-def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, 'num']:
+def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, '{num}']:
     """Draw `num` rising positions in [0, 1], one in each stratum around an even grid.
 
     With a key each is uniform between the midpoints to its neighbours (NeRF, equation 2); with None they are the grid.
@@ -29,7 +29,7 @@ def stratified(key: Key[Array, ''] | None, num: int) -> Float[Array, 'num']:
 
 def sample(
     key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
-) -> Float[Array, 'num']:
+) -> Float[Array, '{num}']:
     """Draw `num` rising positions distributed like a histogram, by inverting its CDF.
 
     u_i is uniform in the i-th of `num` equal strata of [0, 1) (on an even grid if the key is None). Source: the
@@ -48,7 +48,7 @@ def sample(
 
 def sample_intervals(
     key: Key[Array, ''] | None, s: Float[Array, 'posts'], weights: Float[Array, 'posts-1'], num: int
-) -> Float[Array, 'fenceposts']:
+) -> Float[Array, '{num}+1']:
     """Draw the fenceposts of `num` intervals in [0, 1] distributed like a histogram (mip-NeRF 360's code).
 
     Positions are drawn as middles of strata of [0, 1), all moved by ONE random number (None: none), and the intervals

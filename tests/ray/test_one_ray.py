@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -330,6 +331,15 @@ def test_a_batch_is_taken_only_where_it_does_no_harm(unchecked, example):
     else:
         with pytest.raises((TypeError, ValueError)):
             example.call(*args)
+
+
+def test_signatures_are_checked():
+    # Functions of a module that was imported before the hook was installed would not be wrapped.
+    assert not [name for name, function in FUNCTIONS.items() if not hasattr(function, '__wrapped__')]
+    with pytest.raises(jaxtyping.TypeCheckError, match=r'parameters of nerf\.ray\.sampling\.sample'):
+        sampling.sample(KEY, POSTS, WEIGHTS[1:], 6)
+    with pytest.raises(jaxtyping.TypeCheckError, match=r'parameters of nerf\.ray\.histogram\.cdf'):
+        jax.jit(over_rays(histogram.cdf))(jnp.zeros((2, 3, 4)))
 
 
 @pytest.mark.parametrize('module', MODULES, ids=lambda module: module.__name__)
