@@ -37,7 +37,7 @@ def example_rays() -> Ray:
     return over_rays(towards_origin)(jnp.array([[0.0, 0.0, 4.0], [0.1, 0.2, 4.0], [0.0, 4.0, 0.1], [4.0, 0.0, 0.3]]))
 
 
-def broken_promises(model_class: type[nn.Module], **fields: Any) -> list[str]:
+def broken_promises(model_class: Any, **fields: Any) -> list[str]:
     """Return a sentence for each promise of the protocol that a class breaks; none if it keeps all.
 
     Args:

@@ -3,6 +3,7 @@ import os
 
 import imageio.v3 as imageio
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,6 +16,10 @@ from nerf.errors import UserError
 from nerf.ray.cameras import cast, project
 
 WIDTH = 32
+
+
+def on_device(camera):
+    return jax.tree.map(jnp.asarray, camera)
 
 
 @pytest.fixture(scope='module')
@@ -44,10 +49,10 @@ def test_cameras_look_at_the_origin_from_the_upper_half_sphere(scene):
     assert (pose[:, 2, 3] > 4 * np.sin(np.radians(5))).all()
     assert (pose[:, 2, 3] < 4 * np.sin(np.radians(75))).all()
     for i in (0, 33, 61, 70):
-        xy, depth = project(scene.camera(i), np.zeros(3, np.float32))
+        xy, depth = project(on_device(scene.camera(i)), jnp.zeros(3))
         np.testing.assert_allclose(xy, WIDTH / 2, atol=1e-4)
         np.testing.assert_allclose(depth, 4, rtol=1e-6)
-        above, _ = project(scene.camera(i), np.array([0, 0, 0.5], np.float32))
+        above, _ = project(on_device(scene.camera(i)), jnp.array([0, 0, 0.5]))
         assert above[1] < WIDTH / 2 - 1  # up in the world is up in the image
         np.testing.assert_allclose(above[0], WIDTH / 2, atol=1e-4)
     angle = 2 * np.arctan(WIDTH / 2 / scene.cameras.camera_to_pixel[0, 0, 0])
@@ -113,12 +118,12 @@ def test_pixels_are_the_mean_of_a_grid_of_rays(straight):
 
 def test_ground_truth_is_where_the_scene_is():
     camera = one(views(40)[2], 66)
-    truth = ground_truth(camera)
+    truth, camera = ground_truth(camera), on_device(camera)
     assert truth.distance.shape == (40, 40)
     assert truth.normal.shape == (40, 40, 3)
     y, x = np.argwhere(truth.alpha > 0)[[0, 100, 300]].T
     for row, column in zip(y, x, strict=True):
-        ray = cast(camera, np.array([column + 0.5, row + 0.5], np.float32))
+        ray = cast(camera, jnp.array([column + 0.5, row + 0.5]))
         point = ray.origin + truth.distance[row, column] * ray.viewdir
         xy, _ = project(camera, point)
         np.testing.assert_allclose(xy, [column + 0.5, row + 0.5], atol=1e-3)

@@ -24,6 +24,10 @@ def stacked(camera):
     return jax.tree.map(lambda field: np.asarray(field)[None], camera)
 
 
+def on_device(tree):
+    return jax.tree.map(jnp.asarray, tree)
+
+
 def camera(width, height):
     pose = np.array([[1.0, 0, 0, 0.1], [0, 1, 0, -0.2], [0, 0, 1, 4]], np.float32)
     lens = np.array([[9.0, 0, width / 2], [0, 8.0, height / 2], [0, 0, 1]], np.float32)
@@ -43,7 +47,7 @@ def test_an_image_is_its_pixels_one_by_one(model_and_params):
     view = camera(7, 5)  # 35 rays: neither a multiple of the chunk nor of anything else
     picture = Renderer(model, 'white', chunk=8).image(lifting.replicate(params), view)
     assert picture['rgb'].shape == (5, 7, 3)
-    one = jax.jit(lambda xy: pixel_maps(model, 'white', params, view, xy))
+    one = jax.jit(lambda xy: pixel_maps(model, 'white', params, on_device(view), xy))
     for column, row in ((0, 0), (6, 0), (2, 3), (6, 4)):
         alone = one(np.array([column + 0.5, row + 0.5], np.float32))
         for name, value in alone.items():
@@ -79,12 +83,12 @@ class Wall(nn.Module):
 def test_distances_in_ndc_are_the_world_s():
     view = camera(9, 9).replace(ndc=np.ones(2, np.float32), near=np.float32(0), far=np.float32(1))
     # At t = 0.8 is the plane z = -1 / (1 - 0.8); the camera stands at z = 4.
-    found = jax.jit(lambda xy: pixel_maps(Wall(), 'white', {}, view, xy))(np.array([0.5, 0.5], np.float32))
+    found = jax.jit(lambda xy: pixel_maps(Wall(), 'white', {}, on_device(view), xy))(np.array([0.5, 0.5], np.float32))
     corner = np.sqrt(1 + (4 / 9) ** 2 + (4 / 8) ** 2)
     assert found['depth'] == pytest.approx(9, rel=1e-4)
     assert found['distance'] == pytest.approx(9 * corner, rel=1e-4)
     assert found['distance_median'] == pytest.approx(9 * corner, rel=1e-4)
-    nothing = jax.jit(lambda xy: skip_empty(jax.tree.map(jnp.asarray, grid()), view, xy, 'white', None)[1])(
+    nothing = jax.jit(lambda xy: skip_empty(jax.tree.map(jnp.asarray, grid()), on_device(view), xy, 'white', None)[1])(
         np.array([0.5, 0.5], np.float32)
     )
     assert nothing['distance'] == pytest.approx(1e6 * corner, rel=1e-4)
@@ -190,7 +194,7 @@ def test_behind_the_part_of_a_ray_is_nothing():
     model = make_model('nerf', fields)
     ray = cast(jax.tree.map(jnp.asarray, camera(4, 4)), jnp.full(2, 1.5))
     params = model.init(jax.random.key(1), ray)
-    walled, part = (each.apply(params, ray)[-1] for each in (model, crop_to_interval(model, 1)))
+    walled, part = (each.apply(params, ray)[-1] for each in (model, crop_to_interval(model, 1.0)))
     assert walled.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(part.weights[:-1], walled.weights[:-1], rtol=1e-6)
     assert part.weights[-1] == 0  # the last interval has no length here: its point lies at the end

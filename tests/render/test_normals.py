@@ -14,6 +14,10 @@ from nerf.render.maps import pixel_maps
 CENTRE = np.array([0.2, -0.1, -3.0])
 
 
+def on_device(tree):
+    return jax.tree.map(jnp.asarray, tree)
+
+
 def camera(ndc=None):
     near, far = (1.0, 6.0) if ndc is None else (0.0, 1.0)
     turn, c = np.eye(3), np.cos(0.1)
@@ -51,12 +55,12 @@ class Ball(nn.Module):
 def test_normals_of_a_ball_are_its_radii(is_ndc):
     view = camera(np.array([2.0, 3.0], np.float32) if is_ndc else None)
     model, params = Ball(is_ndc), {'params': {'strength': np.float32(20)}}
-    one = jax.jit(lambda xy: pixel_maps(model, 'white', params, view, xy, with_normal=True))
+    one = jax.jit(lambda xy: pixel_maps(model, 'white', params, on_device(view), xy, with_normal=True))
     still = view.replace(ndc=None)
     for xy in ([8.0, 8.0], [-10.0, 20.0], [25.0, -5.0]):
         seen = one(np.array(xy, np.float32))
         assert seen['acc'] > 0.9
-        surface = view.camera_to_world[:, 3] + seen['distance'] * cast(still, np.array(xy, np.float32)).viewdir
+        surface = view.camera_to_world[:, 3] + seen['distance'] * cast(on_device(still), jnp.array(xy)).viewdir
         expected = (surface - CENTRE) / np.linalg.norm(surface - CENTRE)
         assert np.degrees(np.arccos(np.clip(seen['normal'] @ expected, -1, 1))) < 5
         np.testing.assert_allclose(np.linalg.norm(seen['normal']), 1, rtol=1e-5)
