@@ -133,7 +133,7 @@ def test_ground_truth_is_where_the_scene_is():
     assert truth.distance[hit].max() < 5.5
     floor = hit & (truth.normal[..., 2] == 1)
     assert floor.sum() > 50
-    corner = cast(camera, np.array([0.5, 0.5], np.float32))
+    corner = cast(on_device(camera), jnp.array([0.5, 0.5], np.float32))
     np.testing.assert_allclose(truth.distance[0, 0], 6 * np.linalg.norm(corner.direction), rtol=1e-6)
 
 
