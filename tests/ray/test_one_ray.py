@@ -240,9 +240,7 @@ TINY_MODELS: dict[str, list[dict[str, object]]] = {
     ],
     'mipnerf360': [{**TINY_360, **UNBOUNDED}, {**TINY_360, 'spacing': 'linear', 'contract': False, 'opaque_background': False}],
 }
-MODEL_  # Every loss takes the same argument, so that one of your own needs no example.
-EXAMPLES |= {f'{loss.__module__.rpartition(".")[2]}.{loss.__name__}': [Example(loss, (RENDERED,))] for loss in LOSSES.values()}
-CASES = [pytest.param(name, i, id=f'{name}-{i}') for name, found in TINY_MODELS.items() for i in range(len(found))]
+MODEL_CASES = [pytest.param(name, i, id=f'{name}-{i}') for name, found in TINY_MODELS.items() for i in range(len(found))]
 
 
 def stack(trees):
