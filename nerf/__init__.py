@@ -25,6 +25,6 @@ Everything else is the workshop around it.
 
 def load(model_dir: str, step: int | None = None):
     """Load model, parameters, config and cameras of a trained scene: see `nerf.train.run_folder.load`."""
-    from nerf.train.run_folder import load as load_run  # imports TensorFlow: only where it is asked for
+    from nerf.train.run_folder import load as load_run
 
     return load_run(model_dir, step)

@@ -27,7 +27,7 @@ class Row:
 
 GROUND = 'ground maths'
 CORE = f'{GROUND} fields models core'
-BESIDE = f'{CORE} host configs data pictures'
+BESIDE = f'{CORE} host configs data pictures runs'
 WITH_TENSORFLOW = f'{BESIDE} stored'
 ROWS = {
     # 1. ground: the maths of one ray and the lift, which do not know each other
@@ -52,6 +52,11 @@ ROWS = {
         f'{GROUND} host',
         'jax flax numpy imageio PIL',
     ),
+    'runs': Row(
+        'nerf.train.checkpoints nerf.train.run_folder nerf.train.training_time',
+        f'{CORE} host configs data',
+        'jax flax numpy ml_collections',
+    ),
     'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
     'pictures': Row(
@@ -62,8 +67,7 @@ ROWS = {
     ),
     # 4. with TensorFlow and CLU
     'stored': Row(
-        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.checkpoints'
-        ' nerf.train.loop nerf.train.run_folder nerf.train.training_time',
+        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop',
         BESIDE,
     ),
     # 5. tools
@@ -80,7 +84,7 @@ ROWS = {
     # 6. commands
     'commands': Row('nerf.run main render', f'{WITH_TENSORFLOW} inspect tools'),
     # The package itself: nothing when imported, `nerf.load` when called.
-    'package': Row('nerf', 'stored'),
+    'package': Row('nerf', 'runs'),
 }
 WITHOUT_TENSORFLOW = [*BESIDE.split(), 'capture', 'inspect', 'benchmark']
 HEAVY = ('tensorflow', 'tensorflow_datasets', 'clu')

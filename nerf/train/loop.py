@@ -29,8 +29,8 @@ from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
 from nerf.render import colours, evaluation, outputs
 from nerf.render.image import Renderer
-from nerf.train.checkpoints import Checkpoints
 from nerf.train.optimizer import learning_rate, make_optimizer
+from nerf.train.saving import CheckpointWriter
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import Metrics, make_train_step
 from nerf.train.training_time import TrainingTime
@@ -155,7 +155,7 @@ def train(
     """
     model = make_model(config.model_name, config.model)
     optimizer = make_optimizer(config)
-    checkpoints = Checkpoints(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
+    checkpoints = CheckpointWriter(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
     start = functools.partial(init_state, model, optimizer, scene.cameras, config.seed, tuple(config.photos))
     state = checkpoints.restore(jax.eval_shape(start)) or start()
     if int(state.step) >= config.num_steps:

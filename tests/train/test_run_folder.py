@@ -13,8 +13,8 @@ from nerf.errors import UserError
 from nerf.models import make_model
 from nerf.ray.lenses import Lens
 from nerf.train import run_folder as model_dir
-from nerf.train.checkpoints import Checkpoints
 from nerf.train.optimizer import make_optimizer
+from nerf.train.saving import CheckpointWriter
 from nerf.train.state import init_state
 
 
@@ -32,7 +32,7 @@ def save_state(folder, run, step):
     config = run.config
     model = make_model(config.model_name, config.model)
     state = init_state(model, make_optimizer(config), run.scene.cameras, seed=step)
-    Checkpoints(str(folder / 'checkpoints')).save(state.replace(step=np.int32(step) + np.zeros((), np.int32)))
+    CheckpointWriter(str(folder / 'checkpoints')).save(state.replace(step=np.int32(step) + np.zeros((), np.int32)))
     return model, state
 
 
