@@ -39,7 +39,7 @@ _PREVIEW = flags.DEFINE_bool('preview', False, 'video: only draw the path among 
 
 
 def six_numbers(words: list[str]) -> tuple[float, ...]:
-    """The box that --bounds means."""
+    """Read the box of --bounds."""
     try:
         numbers = tuple(float(word) for word in words)
     except ValueError:

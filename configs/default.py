@@ -8,7 +8,7 @@ from nerf.scene_types import MODEL_FIELDS
 
 
 def model_config(name: str) -> ml_collections.ConfigDict:
-    """The constructor fields of a model; those that `scene_type` decides are open."""
+    """Return the constructor fields of a model; those that `scene_type` decides are open."""
     fields = default_fields(name)
     return ml_collections.ConfigDict(
         {field: placeholder(type(value)) if field in MODEL_FIELDS else value for field, value in fields.items()}
@@ -16,7 +16,7 @@ def model_config(name: str) -> ml_collections.ConfigDict:
 
 
 def get_config(scene: str = '') -> ml_collections.ConfigDict:
-    """The defaults; `None` entries are decided by `scene_type` or by the format of the data, unless set."""
+    """Return the defaults; `None` entries are decided by `scene_type` or by the format of the data, unless set."""
     config = ml_collections.ConfigDict()
     config.scene = scene
     config.scene_type = 'object'  # or forward_facing, unbounded

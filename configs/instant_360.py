@@ -12,7 +12,7 @@ from configs import instant_small
 
 
 def get_config(scene: str = '') -> ml_collections.ConfigDict:
-    """A hash grid of 6 levels x 4 features on contracted space; samples of the first level are even in disparity."""
+    """Return a hash grid of 6 levels x 4 features on contracted space; samples of the first level are even in disparity."""
     config = instant_small.get_config(scene)
     config.scene_type = 'unbounded'
     config.model.num_proposal = 64

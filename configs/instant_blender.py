@@ -11,7 +11,7 @@ from configs import default
 
 
 def get_config(scene: str = 'lego') -> ml_collections.ConfigDict:
-    """A hash grid of 16 levels x 2 features in 2^19 rows each, density MLP 1 x 64, colour MLP 2 x 64."""
+    """Return a hash grid of 16 levels x 2 features in 2^19 rows each, density MLP 1 x 64, colour MLP 2 x 64."""
     config = default.get_config(scene)
     config.model_name = 'instant'
     config.model = default.model_config('instant')

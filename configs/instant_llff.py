@@ -11,7 +11,7 @@ from configs import instant_360
 
 
 def get_config(scene: str = 'fern') -> ml_collections.ConfigDict:
-    """The grid of `instant_360.py`, on normalised device coordinates instead of contracted space."""
+    """Return the grid of `instant_360.py`, on normalised device coordinates instead of contracted space."""
     config = instant_360.get_config(scene)
     config.scene_type = 'forward_facing'
     config.data.near = None

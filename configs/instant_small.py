@@ -12,7 +12,7 @@ from configs import instant_blender
 
 
 def get_config(scene: str = 'lego') -> ml_collections.ConfigDict:
-    """A hash grid of 4 levels x 4 features, whose rows are as wide as a CPU fetches at once; MLPs of one layer."""
+    """Return a hash grid of 4 levels x 4 features, whose rows are as wide as a CPU fetches at once; MLPs of one layer."""
     config = instant_blender.get_config(scene)
     config.model.num_proposal = 48
     config.model.num_samples = 24

@@ -11,7 +11,7 @@ from configs import instant_small
 
 
 def get_config(scene: str = '') -> ml_collections.ConfigDict:
-    """A small hash grid on the built-in scene at 100 px, with a video at the end."""
+    """Return a small hash grid on the built-in scene at 100 px, with a video at the end."""
     config = instant_small.get_config(scene)
     config.num_steps = 350
     config.eval_every = 175

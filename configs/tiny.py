@@ -9,7 +9,7 @@ from configs import mipnerf_small
 
 
 def get_config(scene: str = '') -> ml_collections.ConfigDict:
-    """A very small mip-NeRF on the built-in scene at 16 px."""
+    """Return a very small mip-NeRF on the built-in scene at 16 px."""
     config = mipnerf_small.get_config(scene)
     config.model.num_samples = 8
     config.model.depth = 2

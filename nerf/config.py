@@ -25,7 +25,7 @@ FREE = (
 
 
 def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDict:
-    """The config with every placeholder filled that `scene_type` decides, keeping what the user set.
+    """Fill every placeholder that `scene_type` decides, and keep what the user set.
 
     Raises:
         UserError: an unknown scene_type, background or batching, or a number that cannot be.
@@ -47,7 +47,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
-    """All entries by their dotted names, tuples as lists (as JSON gives them back)."""
+    """List all entries by their dotted names, tuples as lists (as JSON gives them back)."""
     entries: dict[str, Any] = {}
     for name, value in config.items():
         if hasattr(value, 'items'):

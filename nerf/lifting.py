@@ -82,7 +82,7 @@ def shard(tree: Any) -> Any:
     """Split leading axes [rays] into [local devices, rays per device].
 
     Raises:
-        ValueError: if the rays cannot be divided evenly (pmap alone would leave devices out without a word).
+        ValueError: if the rays cannot be divided evenly (pmap alone would silently leave devices out).
     """
     devices = jax.local_device_count()
 

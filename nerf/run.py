@@ -29,7 +29,7 @@ _log = logging.getLogger('nerf')
 
 
 def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
-    """The scene of a config, and the folder it was found in (None: built in)."""
+    """Read the scene of a config, and return the folder it was found in (None: built in)."""
     format, folder = resolve_source(config.data.format, data_dir, config.scene)
     options = options_of(config)
     scene = cached_scene(format, folder, '', options)
@@ -99,7 +99,7 @@ def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str
 
 
 def scene_to_render(trained: Trained, data_dir: str | None) -> Scene:
-    """The scene at `data_dir`, else where it was trained from; its cameras alone if its images are gone."""
+    """Read the scene at `data_dir`, else where it was trained from; its cameras alone if its images are missing."""
     if data_dir is not None:
         return read_scene(trained.config, data_dir)[0]
     try:

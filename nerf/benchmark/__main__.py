@@ -36,7 +36,7 @@ _DATA_DIR = flags.DEFINE_string('data_dir', None, "time_to: the scene's folder, 
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as lines of text, ratios with their quartiles."""
+    """Format the figures as lines of text, ratios with their quartiles."""
     lines = []
     for name, value in figures.items():
         if name.endswith('_quartiles'):

@@ -21,14 +21,14 @@ from nerf.train.step import update
 
 
 def without_network(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-    """In place of a Dense layer, nothing: what computes its inputs is left out too."""
+    """Replace a Dense layer by zeros: the computation of its inputs is left out too."""
     if isinstance(context.module, Dense):
         return jnp.zeros(context.module.features)
     return next_call(*args, **kwargs)
 
 
 def with_encoding_only(next_call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
-    """In place of a Dense layer, the sum of its inputs: what computes them stays."""
+    """Replace a Dense layer by the sum of its inputs: their computation stays."""
     if isinstance(context.module, Dense):
         return jnp.full(context.module.features, jnp.sum(args[0]))
     return next_call(*args, **kwargs)

@@ -24,7 +24,7 @@ EPS = float(jnp.finfo(jnp.float32).eps)
 
 
 def dense(params: Mapping[str, Array], rows: Array, joined: Array | None = None) -> Array:
-    """A Dense layer for rows of samples, [rows, k] -> [rows, n]; `joined` is its second input, [rows, m] or [rays, m]."""
+    """Apply a Dense layer to rows of samples, [rows, k] -> [rows, n]; `joined` is its second input, [rows, m] or [rays, m]."""
     y = rows @ params['kernel']
     y = y + params['bias'] if 'bias' in params else y
     if joined is None:
@@ -53,7 +53,7 @@ def encode(x: Array, min_degree: int, max_degree: int) -> tuple[Array, Array]:
 
 
 def encode_viewdirs(viewdirs: Array, degree: int) -> Array:
-    """[rays, 3] -> [rays, 3 + 6 degree]."""
+    """Encode view directions, [rays, 3] -> [rays, 3 + 6 degree]."""
     angles, _ = encode(viewdirs, 0, degree)
     return jnp.concatenate([viewdirs, jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
@@ -105,7 +105,7 @@ def split(keys: Array | None, num: int) -> list[Array | None]:
 
 
 def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[Level]]:
-    """mip-NeRF with cones and linear spacing, (params, rays, keys) -> levels."""
+    """Make mip-NeRF with cones and linear spacing, (params, rays, keys) -> levels."""
 
     def look(params: Any, s: Array, rays: Ray) -> Level:
         t = rays.near[:, None] * (1 - s) + rays.far[:, None] * s
@@ -145,7 +145,7 @@ def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], lis
 
 
 def nerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[Level]]:
-    """NeRF with linear spacing and without density noise, (params, rays, keys) -> levels."""
+    """Make NeRF with linear spacing and without density noise, (params, rays, keys) -> levels."""
     activation = {'relu': nn.relu, 'softplus': nn.softplus}[fields['density_activation']]
 
     def look(params: Any, s: Array, rays: Ray) -> Level:
@@ -202,7 +202,7 @@ def hash_mlp(params: Any, fields: Mapping[str, Any], features: Array, encoded_vi
 
 
 def instant(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[Level]]:
-    """The hash-grid model with linear spacing, (params, rays, keys) -> levels."""
+    """Make the hash-grid model with linear spacing, (params, rays, keys) -> levels."""
     grid = Grid(fields['num_levels'], COARSEST, fields['finest'], fields['log2_rows'])
 
     def place(s: Array, rays: Ray) -> tuple[Array, Array, Array]:

@@ -16,14 +16,14 @@ from nerf.train.step import make_train_step
 
 
 def resolved(path: str) -> ml_collections.FrozenConfigDict:
-    """The config `configs/NAME.py` or `configs/NAME.py:SCENE`, with everything filled in."""
+    """Load and resolve the config `configs/NAME.py` or `configs/NAME.py:SCENE`."""
     file, _, scene = path.partition(':')
     module = importlib.import_module(file.removesuffix('.py').replace('/', '.'))
     return resolve(module.get_config(*filter(None, [scene])))
 
 
 def train_speed(work: Workload, times: int) -> tuple[float, float]:
-    """Rays per second of the real train step over all devices, and the MiB that XLA needs for its temporaries."""
+    """Measure rays per second of the real train step over all devices, and the MiB of XLA's temporaries."""
     config = work.config
     lifted = lifting.over_devices(make_train_step(work.model, work.optimizer, config))
     args = (lifting.replicate(work.state), lifting.shard(work.pixels), lifting.replicate(work.cameras))
@@ -33,14 +33,14 @@ def train_speed(work: Workload, times: int) -> tuple[float, float]:
 
 
 def render_speed(work: Workload, times: int) -> float:
-    """Rays per second of whole images."""
+    """Measure rays per second of whole images."""
     renderer = Renderer(work.model, work.config.data.background, work.config.render_chunk)
     variables, camera = lifting.replicate(work.state.variables), work.scene.camera(0)
     return int(camera.width) * int(camera.height) / timing.median_seconds(lambda: renderer.image(variables, camera), times)
 
 
 def measure(config: Any, pairs: int) -> dict[str, Any]:
-    """All figures of a config, by the names they have in the JSON file."""
+    """Measure all figures of a config, by the names they have in the JSON file."""
     work = Workload(config)
     peak = timing.matmul_peak()
     train, memory = train_speed(work, pairs)

@@ -32,7 +32,7 @@ print(json.dumps({{'rays_per_s': train_speed(Workload(resolved({config!r})), {ti
 
 
 def device_scaling(config_path: str, times: int, counts: tuple[int, ...] = (1, 2)) -> dict[str, float]:
-    """Rays per second of n forced CPU devices on n cores, the same global batch."""
+    """Measure rays per second of n forced CPU devices on n cores, with the same global batch."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else list(range(os.cpu_count() or 1))
     speeds = {}
     for count in counts:

@@ -20,7 +20,7 @@ from nerf.train.step import make_train_step
 
 
 def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[float, float]]:
-    """(seconds of training, PSNR of some test views) about `every` seconds; compiling and evaluating do not count."""
+    """Train, and record (seconds, PSNR of some test views) about `every` seconds; compiling and evaluating do not count."""
     model, optimizer = make_model(config.model_name, config.model), make_optimizer(config)
     background = config.data.background
     start = init_state(model, optimizer, scene.cameras, config.seed)

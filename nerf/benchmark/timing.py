@@ -12,20 +12,20 @@ Call = Callable[[], Any]
 
 
 def seconds(call: Call) -> float:
-    """How long one call takes until its results are there."""
+    """Measure how long one call takes until its results are ready."""
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start
 
 
 def median_seconds(call: Call, times: int) -> float:
-    """The median of several calls, after one that may compile."""
+    """Measure the median of several calls, after one that may compile."""
     seconds(call)
     return float(np.median([seconds(call) for _ in range(times)]))
 
 
 def medians_of_rounds(calls: Mapping[str, Call], times: int) -> dict[str, float]:
-    """The median of each of several calls, taken in turns, so that what slows the machine down slows all of them."""
+    """Measure the median of each of several calls, taken in turns, so that a slow moment slows all of them."""
     rounds = [[seconds(call) for call in calls.values()] for _ in range(times + 1)]
     return dict(zip(calls, np.median(rounds[1:], axis=0).tolist(), strict=True))
 
@@ -46,14 +46,14 @@ def ratio_quartiles(one: Call, other: Call, pairs: int) -> tuple[float, float, f
 
 
 def matmul_peak(size: int = 2048, times: int = 9) -> float:
-    """The machine's rate at a large float32 matrix product, FLOP/s."""
+    """Measure the machine's rate at a large float32 matrix product, FLOP/s."""
     a = jax.random.normal(jax.random.key(0), (size, size))
     product = jax.jit(jnp.dot)
     return 2 * size**3 / median_seconds(lambda: product(a, a), times)
 
 
 def matmul_flops(function: Callable, *args: Any) -> int:
-    """Floating-point operations of all matrix products that `function(*args)` traces to (2 per multiply and add)."""
+    """Count the floating-point operations of all matrix products of `function(*args)` (2 per multiply and add)."""
     return _flops(jax.make_jaxpr(function)(*args).jaxpr)
 
 

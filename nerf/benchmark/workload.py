@@ -74,7 +74,7 @@ class Workload:
         return jnp.mean(lifting.over_rays(loss)(levels, rays, self.pixels, behind))
 
     def training(self, loss: Callable[[Any], Array]) -> timing.Call:
-        """One whole update with this loss, compiled."""
+        """Compile one whole update with this loss."""
         step = jax.jit(lambda state: update(self.optimizer, state, {'model': jax.grad(loss)(state.params)}))
         return lambda: step(self.state)
 
@@ -96,6 +96,6 @@ class Workload:
         return lifting.over_rays(lambda level, ray: composite(level, ray, behind).rgb)(level, rays)
 
     def rendering(self, render: Callable[[Any, Camera, Array], Array]) -> timing.Call:
-        """One forward pass of the batch's pixels, compiled."""
+        """Compile one forward pass of the batch's pixels."""
         call, camera = jax.jit(render), jax.tree.map(jnp.asarray, self.scene.camera(0))
         return lambda: call(self.state.params, camera, self.pixels.xy)

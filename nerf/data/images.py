@@ -24,7 +24,7 @@ DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
 def read_image(path: str) -> np.ndarray:
-    """An image file as straight RGBA, uint8 [height, width, 4]; without alpha in the file it is opaque.
+    """Read an image file as straight RGBA, uint8 [height, width, 4]; without alpha in the file it is opaque.
 
     Raises:
         UserError: no such file, not a whole image, more than 8 bits per channel, or too many pixels.
@@ -63,7 +63,7 @@ def size_of(path: str) -> tuple[int, int]:
 
 
 def read_shrunk(path: str, options: DataOptions) -> tuple[np.ndarray, tuple[int, int]]:
-    """An image at the size asked for, premultiplied uint8 [height, width, 4], and its (width, height) on disk, px.
+    """Read an image at the target size, premultiplied uint8 [height, width, 4], and its (width, height) on disk, px.
 
     Raises:
         UserError: as `read_image` and `shrink`, naming the file.
@@ -102,7 +102,7 @@ def shrink(straight: np.ndarray, width: int) -> np.ndarray:
 
 
 def shrink_paper(straight: np.ndarray, width: int) -> np.ndarray:
-    """As `shrink`, but averaging straight colours and cutting off fractions, as the published multiscale data was made.
+    """Shrink as `shrink` does, but average straight colours and cut off fractions, as the published multiscale data was made.
 
     Colours hidden under alpha 0 leak into silhouettes, usually as a dark seam: only for comparing with published tables.
 

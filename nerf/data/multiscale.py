@@ -55,7 +55,7 @@ def convert(blender_dir: str, out: str, is_paper: bool = False) -> int:
 
 
 def find_scenes(blender_dir: str) -> dict[str, str]:
-    """The folder of each scene, by the name of its folder within `blender_dir`; '' for `blender_dir` itself.
+    """Find the folder of each scene, by the name of its folder within `blender_dir`; '' for `blender_dir` itself.
 
     Raises:
         UserError: no such folder, or no scene there.
@@ -71,12 +71,12 @@ def find_scenes(blender_dir: str) -> dict[str, str]:
 
 
 def scales(straight: np.ndarray) -> list[np.ndarray]:
-    """An image at full size, 1/2, 1/4 and 1/8: area averages of the light, rounded; straight uint8 [h / 2^d, w / 2^d, 4]."""
+    """Shrink an image to 1, 1/2, 1/4 and 1/8: area averages of the light, rounded; straight uint8 [h / 2^d, w / 2^d, 4]."""
     return [straight, *(unpremultiply(shrink(straight, straight.shape[1] >> d)) for d in range(1, SCALES))]
 
 
 def scales_paper(straight: np.ndarray) -> list[np.ndarray]:
-    """As `scales`, but bit for bit as the published data: straight colours averaged in float32, fractions cut off."""
+    """Shrink as `scales`, but bit for bit as the published data: straight colours averaged in float32, fractions cut off."""
     values = [straight.astype(np.float32) / 255]
     while len(values) < SCALES:
         upper, lower = values[-1][0::2], values[-1][1::2]
@@ -141,7 +141,7 @@ def _camera(frame: blender.Frame, width: int, height: int) -> dict[str, Any]:
 
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
-    """The command: write the scene, or scenes, of --blender_dir at four sizes to --out."""
+    """Run the command: write the scene, or scenes, of --blender_dir at four sizes to --out."""
     parser = argparse.ArgumentParser(prog='python -m nerf.data.multiscale', description='Write Blender scenes at four sizes.')
     parser.add_argument('--blender_dir', required=True, help='a Blender scene (transforms_train.json), or a folder of several')
     parser.add_argument('--out', required=True, help='folder to write, new or empty')

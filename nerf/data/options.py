@@ -42,12 +42,12 @@ class DataOptions:
                 raise UserError(f'data option {name}: found {value}, expected at least 1')
 
     def target_width(self, full_width: int) -> int:
-        """How wide an image of `full_width` px is to be, px."""
+        """Return the target width of an image of `full_width` px, px."""
         return self.width or max(1, round(full_width / self.factor))
 
 
 def options_of(config: Any) -> DataOptions:
-    """How a config wants its scene read."""
+    """Return the data options of a config."""
     names = ('factor', 'width', 'near', 'far', 'normalise', 'paper_pixels', 'paper_alpha', 'area_weighting')
     # Run folders from before an entry existed do not have it.
     chosen = {name: config.data[name] for name in names if name in config.data}

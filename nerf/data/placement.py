@@ -21,7 +21,7 @@ WIDEST = 85  # degrees off forward: in NDC, rays at 90 are infinitely long
 
 
 def place_scene(scene: Scene, options: DataOptions) -> Scene:
-    """A scene that stands as an object should: as it is for scene_type object, else as `place` has it.
+    """Place a loaded scene as its type needs: unchanged for scene_type object, else by `place`.
 
     Formats of rendered objects say where the object is, and where rays start and end. The cameras' near and far are then the
     depths that they see.
@@ -40,7 +40,7 @@ def place_scene(scene: Scene, options: DataOptions) -> Scene:
 def place(
     cameras: Camera, poses: np.ndarray, points: np.ndarray, bounds: np.ndarray | None, options: DataOptions
 ) -> tuple[Camera, np.ndarray]:
-    """Cameras (stacked, any poses, near and far) and points [n, 3] as `options.scene_type` wants them.
+    """Place cameras (stacked, any poses, near and far) and points [n, 3] as `options.scene_type` needs them.
 
     Args:
         poses: [k, 3, 4], float64, in the file's world; they replace the cameras' own.
@@ -73,7 +73,7 @@ def place(
 
 
 def choose_frame(poses: np.ndarray, nearest: float, options: DataOptions) -> Frame:
-    """The frame of the scene's type, or the file's own; `nearest` is the scene's nearest depth, file's units."""
+    """Return the frame of the scene's type, or the file's own; `nearest` is the scene's nearest depth, file's units."""
     return FRAMES[scene_type_of(options.scene_type).frame](poses, nearest) if options.normalise else AS_IT_IS
 
 
@@ -126,7 +126,7 @@ def depth_bounds(cameras: Camera, poses: np.ndarray, points: np.ndarray) -> np.n
 
 
 def ndc_scales(cameras: Camera, poses: np.ndarray) -> np.ndarray:
-    """The scale of the scene's NDC, (2 f_x / width, 2 f_y / height), [k, 2], alike for all cameras.
+    """Compute the scale of the scene's NDC, (2 f_x / width, 2 f_y / height), [k, 2], alike for all cameras.
 
     Raises:
         UserError: a camera that has rays which do not go forward (-z).

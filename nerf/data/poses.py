@@ -23,11 +23,11 @@ class Frame(NamedTuple):
     scale: float
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """Points [n, 3] in the new frame."""
+        """Transform points [n, 3] to the new frame."""
         return self.scale * (points - self.origin) @ self.rotation.T
 
     def poses(self, poses: np.ndarray) -> np.ndarray:
-        """camera_to_world [k, 3, 4] in the new frame."""
+        """Transform camera_to_world [k, 3, 4] to the new frame."""
         return np.concatenate([self.rotation @ poses[:, :, :3], self.points(poses[:, :, 3])[:, :, None]], axis=2)
 
 
@@ -35,20 +35,20 @@ AS_IT_IS = Frame(np.eye(3), np.zeros(3), 1.0)
 
 
 def focus_point(poses: np.ndarray) -> np.ndarray:
-    """The point nearest to all optical axes, in the least-squares sense, of poses [k, 3, 4], -> [3]."""
+    """Compute the point nearest to all optical axes of poses [k, 3, 4], in the least-squares sense, -> [3]."""
     axes, positions = poses[:, :, 2], poses[:, :, 3]
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     return np.linalg.lstsq(across.sum(0), np.einsum('kij,kj->i', across, positions), rcond=None)[0]
 
 
 def unit(v: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """v / |v|, [3]; `otherwise` where v is too short to say a direction."""
+    """Compute v / |v|, [3]; `otherwise` where v is too short to have a direction."""
     length = np.linalg.norm(v)
     return v / length if length > 1e-3 else otherwise
 
 
 def axes_by(backward: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """The rotation whose rows are right, up and backward: `backward` [3] (unit) exactly, `up` [3] as nearly as possible."""
+    """Return the rotation with rows right, up and backward: `backward` [3] (unit) exactly, `up` [3] as nearly as possible."""
     right = np.cross(up, backward)
     # Looking straight up or down, any direction is as good as another.
     right = unit(right, unit(np.cross(np.eye(3)[np.argmin(np.abs(backward))], backward), right))
@@ -56,7 +56,7 @@ def axes_by(backward: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 def up_direction(poses: np.ndarray) -> np.ndarray:
-    """Where up is for those who held the cameras, unit [3]: the mean of their ups, but across their right axes.
+    """Compute the up direction of the cameras, unit [3]: the mean of their ups, but orthogonal to their right axes.
 
     A camera that is held level has its right axis on the horizon, however it is tilted. With r_i the right axes and m the
     mean up it is what minimises mean_i (r_i . u)^2 + LEVEL |u - m|^2: cameras that look down at something from one side
@@ -68,7 +68,7 @@ def up_direction(poses: np.ndarray) -> np.ndarray:
 
 
 def object_frame(poses: np.ndarray) -> Frame:
-    """What the cameras look at in the origin, z up, cameras 4 away from it on average: as Blender scenes are."""
+    """Return the frame with the focus point in the origin, z up, cameras 4 away from it on average: as Blender scenes are."""
     centre = focus_point(poses)
     up = up_direction(poses)
     # The x axis stays as it is, but for what it must: a scene that stands right is not turned.
@@ -79,7 +79,7 @@ def object_frame(poses: np.ndarray) -> Frame:
 
 
 def forward_facing_frame(poses: np.ndarray, nearest: float) -> Frame:
-    """The mean camera in the origin, looking along -z, and the `nearest` depth (file's units) at 4/3 (LLFF's recipe)."""
+    """Return the frame with the mean camera in the origin along -z, and the depth `nearest` (file's units) at 4/3 (LLFF's recipe)."""
     backward = unit(poses[:, :, 2].mean(0), np.array([0.0, 0.0, 1.0]))
     return Frame(axes_by(backward, poses[:, :, 1].mean(0)), poses[:, :, 3].mean(0), NEAREST / nearest)
 

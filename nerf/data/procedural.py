@@ -49,7 +49,7 @@ def _angles(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def poses(split: str) -> np.ndarray:
-    """The camera_to_world matrices of a split, [k, 3, 4]: on the upper half sphere, looking at the origin, z up."""
+    """Return the camera_to_world matrices of a split, [k, 3, 4]: on the upper half sphere, towards the origin, z up."""
     azimuth, elevation = _angles(split)
     zero = np.zeros_like(azimuth)
     right = np.stack([-np.sin(azimuth), np.cos(azimuth), zero], 1)
@@ -58,7 +58,7 @@ def poses(split: str) -> np.ndarray:
 
 
 def views(width: int) -> tuple[tuple[str, ...], tuple[str, ...], Camera]:
-    """Names, splits and cameras of all images, `width` px wide and high; only the lenses depend on `width`.
+    """Return names, splits and cameras of all images, `width` px wide and high; only the intrinsics depend on `width`.
 
     Raises:
         UserError: if `width` is too small to show anything.
@@ -116,7 +116,7 @@ def _centres(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
 
 
 def straight_images(cameras: Camera) -> list[np.ndarray]:
-    """What stacked cameras see: straight sRGB and alpha on a transparent background, uint8 [height, width, 4] each."""
+    """Render stacked cameras: straight sRGB and alpha on a transparent background, uint8 [height, width, 4] each."""
     image, xy = _centres(cameras)
     colours = np.zeros((len(image), 4), np.float32)
     seen = np.flatnonzero(_coverages(cameras, image, xy))
@@ -129,7 +129,7 @@ def straight_images(cameras: Camera) -> list[np.ndarray]:
 
 
 def ground_truth(camera: Camera) -> Surface:
-    """What the rays through one camera's pixel centres meet, exactly: a `Surface` of numpy maps [height, width, ...]."""
+    """Compute the exact surfaces at one camera's pixel centres: a `Surface` of numpy maps [height, width, ...]."""
     cameras = jax.tree.map(lambda field: np.asarray(field)[None], camera)
     surfaces = _surfaces(cameras, *_centres(cameras))
     size = (int(camera.height), int(camera.width))
@@ -137,7 +137,7 @@ def ground_truth(camera: Camera) -> Surface:
 
 
 def load(width: int = 100) -> Scene:
-    """The built-in scene, its images `width` px wide and high.
+    """Make the built-in scene, its images `width` px wide and high.
 
     Raises:
         UserError: if `width` is too small to show anything.
@@ -174,7 +174,7 @@ def _write_split(folder: Path, split: str, images: list[np.ndarray]) -> None:
 
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
-    """The command: write the built-in scene to --out, --width px wide."""
+    """Run the command: write the built-in scene to --out, --width px wide."""
     parser = argparse.ArgumentParser(prog='python -m nerf.data.procedural', description='Write the built-in scene as images.')
     parser.add_argument('--out', required=True, help='folder to write, new or empty')
     parser.add_argument('--width', type=int, default=100, help='width and height of the images, px')

@@ -52,20 +52,20 @@ class Scene:
         return np.concatenate([[0], np.cumsum(sizes)])
 
     def indices(self, split: str) -> np.ndarray:
-        """The images of a split, in file order, int32 [k]."""
+        """Return the indices of a split's images, in file order, int32 [k]."""
         return np.array([i for i, name in enumerate(self.split) if name == split], np.int32)
 
     def image(self, index: int) -> np.ndarray:
-        """One image, uint8 [height, width, 4], premultiplied."""
+        """Return one image, uint8 [height, width, 4], premultiplied."""
         start, stop = self.offsets[index : index + 2]
         return self.pixels[start:stop].reshape(int(self.cameras.height[index]), int(self.cameras.width[index]), 4)
 
     def stem(self, index: int) -> str:
-        """The name of an image's file without folder and ending, unique within its split (`r_0`): renders are named so."""
+        """Return an image's name without folder and ending, unique within its split (`r_0`): renders are named by it."""
         return self.names[index].removeprefix(f'{self.split[index]}_')
 
     def camera(self, index: int) -> Camera:
-        """One camera."""
+        """Return one camera."""
         return self.cameras.at(index)
 
 
@@ -76,7 +76,7 @@ def make_scene(
     cameras: Camera,
     weights: np.ndarray | None = None,
 ) -> Scene:
-    """A `Scene` from premultiplied uint8 images [height, width, 4] and their stacked cameras, checked.
+    """Make a checked `Scene` from premultiplied uint8 images [height, width, 4] and their stacked cameras.
 
     `weights` [images] say how much each pixel of an image counts in the loss; None: all the same.
 
@@ -174,7 +174,7 @@ _misses = jax.jit(over_rays(_miss))
 def stack_cameras(
     poses: np.ndarray, lenses: np.ndarray, sizes: np.ndarray, near: float | np.ndarray, far: float | np.ndarray
 ) -> Camera:
-    """Cameras with a leading axis from poses [k, 3, 4], intrinsics [k, 3, 3], (width, height) [k, 2] and one range or [k]."""
+    """Stack cameras from poses [k, 3, 4], intrinsics [k, 3, 3], (width, height) [k, 2] and one range or [k]."""
     count = len(poses)
     with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
         poses, lenses = np.asarray(poses, np.float32), np.asarray(lenses, np.float32)
@@ -189,7 +189,7 @@ def stack_cameras(
 
 
 def camera_arrays(cameras: Camera) -> dict[str, np.ndarray]:
-    """The fields of stacked cameras by name, the lens as lens_coefficients and lens_is_fisheye; without those that are None."""
+    """Return the fields of stacked cameras by name, distortion as lens_coefficients and lens_is_fisheye; without None."""
     fields = {field.name: getattr(cameras, field.name) for field in dataclasses.fields(Camera)}
     lens = fields.pop('lens')
     if lens is not None:
@@ -198,7 +198,7 @@ def camera_arrays(cameras: Camera) -> dict[str, np.ndarray]:
 
 
 def cameras_of_arrays(arrays: Mapping[str, np.ndarray]) -> Camera:
-    """The inverse of `camera_arrays`; other names are ignored.
+    """Invert `camera_arrays`; other names are ignored.
 
     Raises:
         KeyError: an array that all cameras have is not there.
@@ -209,7 +209,7 @@ def cameras_of_arrays(arrays: Mapping[str, np.ndarray]) -> Camera:
 
 
 def with_corner_pixels(scene: Scene) -> Scene:
-    """The scene with rays through the corners of pixels instead of their centres, as the original NeRF code casts them.
+    """Move rays to the corners of pixels instead of their centres, as the original NeRF code casts them.
 
     The principal point moves by half a pixel, so training and evaluation agree. The `paper` switch of NUMERICS: on
     images of 800 px it is worth little, on images reduced to 100 px it is what makes NeRF fall behind.

@@ -8,12 +8,12 @@ from nerf.render.image import Picture, to_uint8
 
 
 def colour_map(values: np.ndarray, name: str) -> np.ndarray:
-    """Values [h, w] in [0, 1] in one of matplotlib's colour maps, uint8 [h, w, 3]."""
+    """Colour values [h, w] in [0, 1] by one of matplotlib's colour maps, uint8 [h, w, 3]."""
     return to_uint8(matplotlib.colormaps[name](np.clip(values, 0.0, 1.0))[..., :3])
 
 
 def visible_depths(depth: np.ndarray, acc: np.ndarray) -> np.ndarray:
-    """The depths where something is (acc > 1/2), [n]; all of them where nothing is."""
+    """Return the depths of opaque pixels (acc > 1/2), [n]; all of them if there are none."""
     return depth[acc > 0.5] if np.any(acc > 0.5) else depth.reshape(-1)
 
 
@@ -70,7 +70,7 @@ def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def pictures(rendered: Picture) -> dict[str, np.ndarray]:
-    """The files of one view, by the ending of their names: rgb, depth and acc as uint8."""
+    """Make the files of one view, by the ending of their names: rgb, depth and acc as uint8."""
     return {
         'rgb': to_uint8(rendered['rgb']),
         'depth': depth_picture(rendered['depth'], rendered['acc']),

@@ -16,7 +16,7 @@ from nerf.tables.results import METRICS_FILE, read_results
 
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
-    """The command: read the runs, name those without metrics, print the tables or write them to a file."""
+    """Run the command: read the runs, name those without metrics, print the tables or write them to a file."""
     parser = argparse.ArgumentParser(prog='python -m nerf.tables', description='Compare runs with the papers.')
     parser.add_argument('folders', nargs='*', help='of training runs: logs/*')
     parser.add_argument('--format', default='text', choices=FORMATS)

@@ -49,7 +49,7 @@ class Table:
         return f'{LABELS[self.metric]}: {self.dataset}'
 
     def number(self, cell: Cell) -> str:
-        """A cell's number as text, '' if there is none."""
+        """Format a cell's number, '' if there is none."""
         return '' if cell.value is None else f'{cell.value:.{DECIMALS[self.metric]}f}'
 
 
@@ -77,7 +77,7 @@ def report(results: Sequence[Result]) -> Report:
 
 
 def make_table(dataset: Dataset, methods: Sequence[Method], metric: str) -> Table | None:
-    """One metric of one data set, without columns in which nothing is; None if there is nothing at all."""
+    """Make the table of one metric of one data set, without empty columns; None if it is empty."""
     of_ours = () if metric == 'lpips' else methods
     columns, rows, remarks = (_by_scale if dataset.is_multiscale else _by_scene)(dataset, of_ours, metric)
     rows = [row for row in rows if any(cell.value is not None for cell in row.cells)]
@@ -150,7 +150,7 @@ def _scale_row(method: Method, dataset: Dataset, metric: str, count: int) -> Row
 
 
 def describe(run: Result, label: str) -> str:
-    """A line about a run: what it was, how it was trained and tested, how long and on what."""
+    """Describe a run in a line: what it was, how it was trained and tested, how long and on what."""
     config = run.config
     samples = [f'{config[f"model.{name}"]} {name[4:]}' for name in SAMPLES if f'model.{name}' in config]
     facts = [

@@ -33,12 +33,12 @@ class Method:
     runs: tuple[Result, ...]
 
     def run_on(self, scene: str) -> Result | None:
-        """The run on a scene, if there is one."""
+        """Return the run on a scene, if there is one."""
         return next((run for run in self.runs if run.scene == scene), None)
 
 
 def by_dataset(results: Sequence[Result]) -> list[tuple[Dataset, list[Method]]]:
-    """The results of each data set that has some, as rows; the papers' data sets first."""
+    """Group the results of each data set as rows; the papers' data sets first."""
     left, found = list(results), []
     for dataset, formats in _FORMATS:
         inside = [run for run in left if _is_of(run, dataset, formats)]
@@ -64,7 +64,7 @@ def _unpublished(title: str, runs: list[Result], is_multiscale: bool) -> tuple[D
     scenes = tuple(dict.fromkeys(run.scene for run in runs))
 
     def shared(values: Iterable[int]) -> int:
-        """The value, or 0 if there are several."""
+        """Return the value, or 0 if there are several."""
         values = set(values)
         return values.pop() if len(values) == 1 else 0
 
@@ -76,7 +76,7 @@ def _unpublished(title: str, runs: list[Result], is_multiscale: bool) -> tuple[D
 
 
 def differences(run: Result, dataset: Dataset) -> tuple[str, ...]:
-    """In what the test of a run differs from the data set's: width (by more than 1 %), number of images, background."""
+    """List how the test of a run differs from the data set's: width (by more than 1 %), number of images, background."""
     index, background, notes = dataset.scenes.index(run.scene), run.config['data.background'], []
     width, count = dataset.widths[index], dataset.test_images[index]
     if abs(run.width - width) > 0.01 * width:
@@ -89,7 +89,7 @@ def differences(run: Result, dataset: Dataset) -> tuple[str, ...]:
 
 
 def training_differences(method: Method, dataset: Dataset) -> tuple[str, ...]:
-    """In what a row's training differs from that of the published rows of its model (of all, where its model has none).
+    """List how a row's training differs from that of the published rows of its model (of all, where its model has none).
 
     The sizes of a published model are our defaults.
     """
@@ -109,7 +109,7 @@ def training_differences(method: Method, dataset: Dataset) -> tuple[str, ...]:
 
 
 def methods(dataset: Dataset, runs: Sequence[Result]) -> list[Method]:
-    """The rows: runs that differ in scene and seed alone share one; a second run on a scene begins another."""
+    """Group runs into rows: those that differ in scene and seed alone share one; a second run on a scene begins another."""
     rows: dict[str, list[list[Result]]] = {}
     for run in runs:
         rows_of_key = rows.setdefault(_settings(run, dataset), [])
@@ -135,11 +135,11 @@ def _settings(run: Result, dataset: Dataset) -> str:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """The mean, None if any value is missing or there are none."""
+    """Compute the mean, None if any value is missing or there are none."""
     values = list(values)
     return float(np.mean(values)) if values and not any(value is None for value in values) else None
 
 
 def known(value: float) -> float | None:
-    """The value, None for NaN."""
+    """Return the value, None for NaN."""
     return None if math.isnan(value) else value

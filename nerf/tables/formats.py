@@ -22,7 +22,7 @@ OURS, RUNS = 'Protocol of ours', 'Runs'
 
 
 def footnotes(table: Table) -> dict[tuple[str, ...], str]:
-    """A mark for each set of notes, in the order in which they are read: a, b, ..., z, aa, ..."""
+    """Assign a mark to each set of notes, in reading order: a, b, ..., z, aa, ..."""
     marks: dict[tuple[str, ...], str] = {}
     for row in table.rows:
         for notes in (row.notes, *(cell.notes for cell in row.cells)):
@@ -36,7 +36,7 @@ def _letters(number: int) -> str:
 
 
 def as_frame(table: Table, escape: Callable[[str], str], raised: Callable[[str], str], empty: str) -> pd.DataFrame:
-    """The table as texts: labels as index, numbers followed by their marks."""
+    """Convert the table to texts: labels as index, numbers followed by their marks."""
     marks = footnotes(table)
 
     def marked(text: str, notes: tuple[str, ...]) -> str:
@@ -48,13 +48,13 @@ def as_frame(table: Table, escape: Callable[[str], str], raised: Callable[[str],
 
 
 def remarks(table: Table, escape: Callable[[str], str], raised: Callable[[str], str]) -> list[str]:
-    """What stands under a table: remarks about all of it, then footnotes."""
+    """List the lines under a table: remarks about all of it, then footnotes."""
     notes = [f'{raised(mark).strip()} {escape("; ".join(texts))}' for texts, mark in footnotes(table).items()]
     return [*map(escape, table.remarks), *notes]
 
 
 def as_text(report: Report) -> str:
-    """For a terminal: numbers right-aligned, marks in a column of their own behind them."""
+    """Format tables for a terminal: numbers right-aligned, marks in a column of their own behind them."""
     blocks = []
     for table in report.tables:
         frame = as_frame(table, str, lambda mark: f' {mark}', '-')
@@ -76,7 +76,7 @@ def _with_room(name: str, texts: Sequence[str]) -> list[str]:
 
 
 def as_markdown(report: Report) -> str:
-    """For a README: tables with numbers right-aligned."""
+    """Format tables for a README: numbers right-aligned."""
     blocks = []
     for table in report.tables:
         frame = as_frame(table, escape_markdown, lambda mark: f' <sup>{mark}</sup>', '')
@@ -91,12 +91,12 @@ def as_markdown(report: Report) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """The text with what Markdown would take for markup."""
+    """Escape the characters that Markdown would take for markup."""
     return re.sub(r'([\\`*_|<#\[\]])', r'\\\1', text)
 
 
 def as_latex(report: Report) -> str:
-    """For a paper: `table` environments in the style of booktabs, ours under a rule."""
+    """Format tables for a paper: `table` environments in the style of booktabs, ours under a rule."""
 
     def raised(mark: str) -> str:
         return f'\\rlap{{\\textsuperscript{{{mark}}}}}'
@@ -122,12 +122,12 @@ def as_latex(report: Report) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """The text with what LaTeX would take for commands."""
+    """Escape the characters that LaTeX would take for commands."""
     return text.translate(_LATEX)
 
 
 def as_csv(report: Report) -> str:
-    """For programs: a line for each number, with all its notes; without the lines about runs."""
+    """Format tables for programs: a line for each number, with all its notes; without the lines about runs."""
 
     def line(table: Table, row: Row, i: int) -> dict[str, object]:
         return {

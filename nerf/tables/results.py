@@ -66,7 +66,7 @@ class Result:
 
 
 def read_results(folders: Sequence[str]) -> tuple[list[Result], list[str]]:
-    """The evaluated runs among these folders, and those (or files) that hold no metrics.
+    """Read the evaluated runs among these folders, and list those (or files) that hold no metrics.
 
     Raises:
         UserError: no folder given, one that is not there, none with metrics, or a damaged file.
@@ -83,7 +83,7 @@ def read_results(folders: Sequence[str]) -> tuple[list[Result], list[str]]:
 
 
 def read_result(folder: Path) -> Result:
-    """An evaluated run.
+    """Read an evaluated run.
 
     Raises:
         UserError: a file of it is missing or damaged, or an entry is missing or of another kind.
@@ -116,7 +116,7 @@ def read_result(folder: Path) -> Result:
 
 
 def entry(record: dict[str, Any], name: str, kind: type, where: Path) -> Any:
-    """One entry of a JSON object; a text is made fit to print, a number is a float that may be NaN.
+    """Read one entry of a JSON object; a text is made printable, a number is a float that may be NaN.
 
     Raises:
         UserError: it is missing or not of the kind.
@@ -131,7 +131,7 @@ def entry(record: dict[str, Any], name: str, kind: type, where: Path) -> Any:
 
 
 def printable(text: str) -> str:
-    """A text without line breaks and characters that would steer a terminal."""
+    """Replace line breaks and characters that would control a terminal."""
     return ''.join(letter if letter.isprintable() else ' ' for letter in text)
 
 
@@ -148,14 +148,14 @@ def means(record: dict[str, Any], where: Path) -> dict[str, float]:
 
 
 def width_of(name: str, where: Path) -> int:
-    """A width, px, from its text in `by_width`."""
+    """Read a width, px, from its text in `by_width`."""
     if not (name.isascii() and name.isdigit() and len(name) < 7):
         raise UserError(f'{where}: by_width names {printable(name)[:40]!r}, expected widths in px; {REMEDY}')
     return int(name)
 
 
 def config_of(run: dict[str, Any], where: Path) -> dict[str, Any]:
-    """The config by dotted names, with all that tables need."""
+    """Read the config by dotted names, with all that tables need."""
     config = flatten(entry(run, 'config', dict, where))
     for name, kind in {'batch_size': int, 'num_steps': int, 'seed': int, 'scene_type': str, 'data.background': str}.items():
         entry(config, name, kind, where)
@@ -163,7 +163,7 @@ def config_of(run: dict[str, Any], where: Path) -> dict[str, Any]:
 
 
 def scene_name(run: dict[str, Any], where: Path) -> str:
-    """What the folder of the data is called. The config's `scene` may be its default, and the data another's."""
+    """Return the name of the data's folder. The config's `scene` may be its default, and the data another's."""
     if run.get('data_dir', '') is None:
         return BUILT_IN
     return Path(entry(run, 'data_dir', str, where)).name.removesuffix('.npz')

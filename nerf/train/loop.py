@@ -56,7 +56,7 @@ class Ratio(clu_metrics.Average):
 
     @classmethod
     def from_model_output(cls, pair: jax.Array, **_: Any) -> 'Ratio':
-        """The metric of one step on one device, in float32."""
+        """Make the metric of one step on one device, in float32."""
         return cls(total=pair[0].astype(jnp.float32), count=pair[1].astype(jnp.float32))
 
 
@@ -70,7 +70,7 @@ class TrainMetrics(clu_metrics.Collection):
 
 
 def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]]) -> Callable:
-    """The step over all devices, adding to running totals: (state, totals, pixels, cameras) -> (state, totals)."""
+    """Make the step over all devices, adding to running totals: (state, totals, pixels, cameras) -> (state, totals)."""
 
     def with_metrics(state: TrainState, totals: TrainMetrics, *batch: Any) -> tuple[TrainState, TrainMetrics]:
         state, metrics = step(state, *batch)
@@ -81,13 +81,13 @@ def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState,
 
 
 def make_batches(config: Any) -> Batches:
-    """Which pixels a config trains on at each step."""
+    """Return the choice of the pixels of each step."""
     data = config.data
     return Batches(config.seed, config.batch_size, data.batching, data.crop_steps, data.crop_fraction)
 
 
 def constant_colour_mse(scene: Scene, background: str) -> float:
-    """The mean squared error over the training images of the best picture of a single colour."""
+    """Compute the mean squared error over the training images of the best picture of a single colour."""
     pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
     return float(np.mean(np.var(evaluation.over_background(pixels, background) / 255, axis=0)))
 
@@ -207,7 +207,7 @@ def describe(writer: metric_writers.MetricWriter, config: Any, params: Any) -> N
 
 
 def overview_of(params: Any) -> str:
-    """A table of all parameters with their shapes, as text."""
+    """Format a table of all parameters with their shapes, as text."""
     return parameter_overview.get_parameter_overview(params)
 
 

@@ -80,7 +80,7 @@ class Trained:
 
 
 def prepare(model_dir: str) -> Path:
-    """The folder, made if need be.
+    """Make the run's folder if it does not exist.
 
     Raises:
         UserError: if it cannot be made or written.
@@ -119,7 +119,7 @@ def save_run(model_dir: str, run: Run) -> None:
 
 
 def load_run(model_dir: str) -> Run:
-    """The description of a run.
+    """Read the description of a run.
 
     Raises:
         UserError: if the folder holds none, or one of another format, or a damaged one.

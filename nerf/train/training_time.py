@@ -39,7 +39,7 @@ class TrainingTime:
 
 
 def hardware() -> str:
-    """What this process and those beside it compute on: `4 x NVIDIA H200`, or `CPU, 8 cores`."""
+    """Describe what this process and those beside it compute on: `4 x NVIDIA H200`, or `CPU, 8 cores`."""
     if jax.default_backend() == 'cpu':
         return f'CPU, {os.cpu_count()} cores'
     return f'{jax.device_count()} x {jax.devices()[0].device_kind}'

@@ -32,7 +32,7 @@ class Hit:
 
 
 def nearer(a: Hit, b: Hit) -> Hit:
-    """The first of two hits along one ray."""
+    """Return the first of two hits along one ray."""
     return jax.tree.map(lambda x, y: jnp.where(a.distance <= b.distance, x, y), a, b)
 
 
@@ -51,7 +51,7 @@ def _approach(origin: Array, direction: Array, centre: Point) -> tuple[Array, Ar
 
 
 def sphere(origin: Array, direction: Array, centre: Point, radius: float) -> Hit:
-    """Where a ray enters the sphere |x - centre| = radius.
+    """Intersect a ray with the sphere |x - centre| = radius.
 
     With q the ray's closest point to the centre, the entrance lies sqrt(radius^2 - |q|^2) before it.
     """
@@ -62,13 +62,13 @@ def sphere(origin: Array, direction: Array, centre: Point, radius: float) -> Hit
 
 
 def turn(vector: Array, angle: float) -> Array:
-    """The vector [3] turned about the z axis by `angle`, radians, anticlockwise seen from above."""
+    """Rotate a vector [3] about the z axis by `angle`, radians, anticlockwise seen from above."""
     c, s = math.cos(angle), math.sin(angle)
     return jnp.stack([c * vector[0] - s * vector[1], s * vector[0] + c * vector[1], vector[2]])
 
 
 def box(origin: Array, direction: Array, centre: Point, half: Point, angle: float = 0.0) -> Hit:
-    """Where a ray enters the box of half edges `half`, turned about the vertical by `angle` (radians).
+    """Intersect a ray with the box of half edges `half`, rotated about the vertical by `angle` (radians).
 
     The ray is inside the box while it is between all three pairs of planes: from the last plane entered to the first
     one left (slab method).
@@ -85,7 +85,7 @@ def box(origin: Array, direction: Array, centre: Point, half: Point, angle: floa
 
 
 def frustum(origin: Array, direction: Array, base: Point, height: float, radii: tuple[float, float]) -> Hit:
-    """Where a ray enters the upright solid between two discs: a cylinder (equal `radii`), a cone (upper one 0), a slab.
+    """Intersect a ray with the upright solid between two discs: a cylinder (equal `radii`), a cone (upper one 0), a slab.
 
     `base` is the centre of the lower disc. With r(z) = r_0 + k z, the side is x^2 + y^2 = r(z)^2 for 0 <= z <= height,
     a quadratic equation in the distance.

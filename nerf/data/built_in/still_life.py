@@ -177,7 +177,7 @@ def _light(point: Array, normal: Array, viewdir: Array, solid: Array) -> tuple[A
 
 
 def trace(ray: Ray) -> Surface:
-    """The nearest surface along one ray and its colour.
+    """Find the nearest surface along one ray and its colour.
 
     Raises:
         ValueError: if given a batch of rays.

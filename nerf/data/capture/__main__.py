@@ -53,7 +53,7 @@ def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> s
 
 
 def import_pycolmap() -> ModuleType:
-    """The package that finds cameras, told to keep quiet.
+    """Import pycolmap with its log switched off.
 
     Raises:
         UserError: it is not installed.
@@ -84,7 +84,7 @@ def gather(source: str, images: Path, max_size: int, frames: int) -> list[str]:
 
 
 def pairs_of(names: Sequence[str], is_sequence: bool) -> list[tuple[str, str]]:
-    """The pairs of images to compare: all or, in a sequence, near ones and those that may close a way around."""
+    """List the pairs of images to match: all or, in a sequence, neighbours and those that may close a loop."""
     return [
         (names[i], names[j])
         for i, j in combinations(range(len(names)), 2)
@@ -119,7 +119,7 @@ def reconstruct(
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """What pycolmap raises within becomes a sentence that names the stage."""
+    """Turn an exception of pycolmap within the block into a sentence that names the stage."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
@@ -165,7 +165,7 @@ def match(pycolmap: ModuleType, database: Path, pairs: list[tuple[str, str]], li
 
 
 def find_cameras(pycolmap: ModuleType, database: Path, images: Path, models: Path) -> Any:
-    """The largest of the models that these matches allow, a `pycolmap.Reconstruction`.
+    """Reconstruct the cameras from these matches: the largest model, a `pycolmap.Reconstruction`.
 
     Raises:
         UserError: none, or of too few images.
@@ -181,7 +181,7 @@ def find_cameras(pycolmap: ModuleType, database: Path, images: Path, models: Pat
 
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
-    """The command: make a scene of photos or a video in --out."""
+    """Run the command: make a scene of photos or a video in --out."""
     parser = argparse.ArgumentParser(
         prog='python -m nerf.data.capture', description='Find the cameras of photos or of a video.'
     )

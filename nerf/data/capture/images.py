@@ -46,7 +46,7 @@ def copy_photos(source: str, folder: Path, max_size: int) -> list[str]:
 
 
 def stem_of(name: str) -> str:
-    """What a photo is called in a scene, without ending: COLMAP's lists of pairs know neither spaces nor the like."""
+    """Return a photo's name in the scene, without ending: COLMAP's lists of pairs allow no spaces and the like."""
     return re.sub(r'[^\w.-]', '_', os.path.splitext(name)[0])
 
 
@@ -97,7 +97,7 @@ def copy_frames(video: str, folder: Path, count: int, max_size: int) -> list[str
 
 
 def sharpest(frames: Iterator[np.ndarray], total: int, count: int) -> Iterator[np.ndarray]:
-    """The sharpest of each of `count` equal parts of about `total` frames, uint8 [height, width, 3]; all if these are fewer."""
+    """Return the sharpest frame, uint8 [height, width, 3], of each of `count` equal parts of about `total`; all if fewer."""
     part, best, frame = 0, -1.0, None
     for i, candidate in enumerate(frames):
         if frame is not None and min(i * count // total, count - 1) > part:
@@ -119,7 +119,7 @@ def sharpness(frame: np.ndarray) -> float:
 
 
 def camera_groups(folder: Path, names: list[str]) -> list[list[str]]:
-    """Images taken, as far as their files tell, with one camera and one focal length: of one size and one EXIF focal length."""
+    """Group images that, by their files, have one camera and focal length: one size and one EXIF focal length."""
     groups = defaultdict(list)
     for name in names:
         with Image.open(folder / name) as image:

@@ -42,13 +42,13 @@ class Batches:
             raise UserError(f'crop_fraction {self.crop_fraction} found, expected more than 0 and at most 1')
 
     def at(self, scene: Scene, images: np.ndarray, step: int) -> Pixel:
-        """The whole batch of a step, of pixels of these `images` [k]."""
+        """Return the whole batch of a step, of pixels of these `images` [k]."""
         crop = self.crop_fraction if step < self.crop_steps else 1.0
         return pixel_batch(scene, images, self.seed, step, self.batch_size, self.batching, crop)
 
 
 def plain_batches(scene: Scene, batches: Batches, first_step: int, rows: slice = slice(None)) -> Iterator[Pixel]:
-    """The `rows` of this process of the batch of each step from `first_step` on, of training pixels, without end."""
+    """Yield the `rows` of this process of the batch of each step from `first_step` on, of training pixels, without end."""
     images, step = scene.indices('train'), first_step
     while True:
         yield jax.tree.map(lambda field: field[rows], batches.at(scene, images, step))
@@ -58,7 +58,7 @@ def plain_batches(scene: Scene, batches: Batches, first_step: int, rows: slice =
 def pixel_batch(
     scene: Scene, images: np.ndarray, seed: int, step: int, count: int, batching: str = 'mixed', crop: float = 1.0
 ) -> Pixel:
-    """`count` pixels drawn uniformly, with replacement, from the central parts of `images` [k], a function of (seed, step).
+    """Draw `count` pixels uniformly, with replacement, from the central parts of `images` [k], as a function of (seed, step).
 
     Args:
         crop: of the width and of the height, how much is used.

@@ -19,7 +19,7 @@ TYPES = (tf.int32, tf.float32, tf.uint8, tf.float32)  # of the fields, in this o
 
 
 def batches(scene: Scene, spec: Batches, first_step: int, rows: slice, devices: int) -> Iterator[Pixel]:
-    """What `plain_batches` yields, bit for bit, with leading axes [devices, rays of a device].
+    """Yield the batches of `plain_batches`, bit for bit, with leading axes [devices, rays of a device].
 
     Args:
         scene: where the pixels are from: of its training images.

@@ -69,7 +69,7 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def cached_scene(
     format: str | None, data_dir: str | None, scene: str, options: DataOptions, cache_dir: str | None = None
 ) -> Scene:
-    """What `load_scene` returns, bit for bit, from `cache_dir` (None: TFDS's own) where it was written at the first call.
+    """Load what `load_scene` returns, bit for bit, from `cache_dir` (None: TFDS's own), written there at the first call.
 
     A cache that cannot be written or read costs time, not the run: a warning says so.
 

@@ -41,7 +41,7 @@ class Format:
 
 
 def load_built_in(folder: str, options: DataOptions) -> Scene:
-    """The built-in scene, which needs no files; 400 px wide unless asked otherwise."""
+    """Make the built-in scene, which needs no files; 400 px wide unless the options say otherwise."""
     scene = procedural.load(options.target_width(BUILT_IN_WIDTH))
     cameras = scene.cameras
     near = cameras.near if options.near is None else np.full_like(cameras.near, options.near)
@@ -66,7 +66,7 @@ FORMATS: dict[str, Format] = {
 
 
 def load_scene(format: str | None, data_dir: str | None, scene: str, options: DataOptions) -> Scene:
-    """The scene called `scene`; `format` None: by what lies in `data_dir`, and without `data_dir` the built-in scene.
+    """Load the scene called `scene`; `format` None: detected from `data_dir`, and without `data_dir` the built-in scene.
 
     Raises:
         UserError: an unknown format, nothing of a known format in `data_dir`, or what the format's loader finds.
@@ -84,7 +84,7 @@ def _load(format: Format, folder: str, options: DataOptions) -> Scene:
 
 
 def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tuple[str, str]:
-    """The format's name and the folder (or file) that it is to read, '' for the built-in scene.
+    """Return the format's name and the folder (or file) that it reads, '' for the built-in scene.
 
     Raises:
         UserError: an unknown format, or nothing of a known format in `data_dir`.
@@ -100,7 +100,7 @@ def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tupl
 
 
 def find_source(data_dir: str, scene: str) -> str:
-    """The folder (or file) of a scene: `data_dir/scene` if that is there, else `data_dir` itself.
+    """Find the folder (or file) of a scene: `data_dir/scene` if that exists, else `data_dir` itself.
 
     Raises:
         UserError: neither is there, or neither is a scene.
@@ -125,7 +125,7 @@ def _is_scene(folder: str) -> bool:
 
 
 def detect_format(folder: str) -> str:
-    """The name of the format that `folder` (or file) is of.
+    """Detect the format of `folder` (or file) and return its name.
 
     Raises:
         UserError: none of them.
@@ -138,7 +138,7 @@ def detect_format(folder: str) -> str:
 
 
 def fingerprint(format: str, folder: str, options: DataOptions) -> str:
-    """16 hex digits that change when the scene may: by the options, the loaders' code, and each file's path, size and time.
+    """Return 16 hex digits that change when the scene may: options, the loaders' code, and each file's path, size and time.
 
     Raises:
         UserError: the scene's files are missing or do not list its images.

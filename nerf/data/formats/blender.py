@@ -33,12 +33,12 @@ class Frame(NamedTuple):
 
 
 def holds(folder: str) -> bool:
-    """Whether this folder looks like such a scene."""
+    """Return whether the folder holds such a scene."""
     return os.path.isfile(_json_path(folder, 'train'))
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """The scene in `folder`: training, validation and test images, in this order; t runs from 2 to 6 unless asked.
+    """Load the scene in `folder`: training, validation and test images, in this order; t runs from 2 to 6 unless set.
 
     Raises:
         UserError: a file that is missing, damaged, or does not say what it should, by name.
@@ -60,7 +60,7 @@ def load(folder: str, options: DataOptions) -> Scene:
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from.
+    """List the files that the scene is made from.
 
     Raises:
         UserError: as `load`, but for what is inside of the images.
@@ -70,7 +70,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def read_frames(folder: str, options: DataOptions) -> list[Frame]:
-    """All frames of the splits that are there.
+    """Read all frames of the splits that exist.
 
     Raises:
         UserError: no such folder, no training split, or a file that does not say what it should.

@@ -23,12 +23,12 @@ TURNED = np.array([1.0, -1.0, -1.0])
 
 
 def holds(folder: str) -> bool:
-    """Whether this folder looks like such a scene."""
+    """Return whether the folder holds such a scene."""
     return any(_has_cameras(os.path.join(folder, inner)) for inner in MODEL_FOLDERS)
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """The scene in `folder`, its photos sorted by name and every eighth (`options.test_every`th) held out.
+    """Load the scene in `folder`, its photos sorted by name and every eighth (`options.test_every`th) held out.
 
     Raises:
         UserError: a file that is missing, damaged, or does not say what it should, by name; more than half of the model's
@@ -43,7 +43,7 @@ def load(folder: str, options: DataOptions) -> Scene:
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from: the model's, and all images of any size.
+    """List the files that the scene is made from: the model's, and all images of any size.
 
     Raises:
         UserError: no whole model.
@@ -54,7 +54,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def model_folder(folder: str) -> str:
-    """The folder of the model in the scene's folder, the first of `MODEL_FOLDERS` that holds one.
+    """Return the folder of the model in the scene's folder, the first of `MODEL_FOLDERS` that holds one.
 
     Raises:
         UserError: there is none.
@@ -84,7 +84,7 @@ def _image_files(folder: str, model: Model, options: DataOptions) -> tuple[str, 
 
 
 def make_photo(model: Model, image: ModelImage, path: str) -> Photo:
-    """One image of the model, whose file is `path`.
+    """Convert one image of the model, whose file is `path`.
 
     camera_to_world = [R^T diag(1, -1, -1) | -R^T t] for x_camera = R x_world + t.
     """

@@ -36,7 +36,7 @@ class Cursor:
         return len(self.data) - self.at
 
     def take(self, layout: struct.Struct) -> tuple:
-        """The numbers that follow.
+        """Read the next numbers.
 
         Raises:
             UserError: fewer bytes follow.
@@ -48,7 +48,7 @@ class Cursor:
         return values
 
     def count(self, what: str, size: int) -> int:
-        """The number that follows, of things that take `size` bytes each at least.
+        """Read the next number, a count of entries that take `size` bytes each at least.
 
         Raises:
             UserError: so many do not fit into the rest of the file.
@@ -61,7 +61,7 @@ class Cursor:
         return count
 
     def name(self) -> str:
-        """The text that follows, up to a zero byte.
+        """Read the next text, up to a zero byte.
 
         Raises:
             UserError: no such byte soon, or not UTF-8.
@@ -88,7 +88,7 @@ class Cursor:
 
 
 def cut_off(path: str) -> UserError:
-    """The error for a file that ends within an entry."""
+    """Return the error for a file that ends within an entry."""
     return UserError(f'{path}: ends in the middle of an entry; it is damaged or cut off: copy it anew')
 
 

@@ -79,7 +79,7 @@ class ModelCamera:
 
 
 def make_camera(where: str, model: str, width: int, height: int, params: tuple[float, ...]) -> ModelCamera:
-    """A camera that can be; `where` is its file and its place in it, for messages.
+    """Make a camera after checking its numbers; `where` is its file and its place in it, for messages.
 
     Raises:
         UserError: an unknown model, parameters too few, too many or not finite, a size or focal length that cannot be.

@@ -61,7 +61,7 @@ class Model:
 
 
 def model_files(folder: str) -> list[str]:
-    """The three files of the model in `folder`: the binary ones or, where these are not all there, those of text.
+    """Return the three files of the model in `folder`: the binary ones or, if one of these is missing, those of text.
 
     Raises:
         UserError: one of them is missing, or all.
@@ -78,7 +78,7 @@ def model_files(folder: str) -> list[str]:
 
 
 def read_model(folder: str) -> Model:
-    """The model in `folder`, checked; memory and time are bounded by the sizes of its files.
+    """Read and check the model in `folder`; memory and time are bounded by the sizes of its files.
 
     Raises:
         UserError: a file that is missing, damaged, or says what cannot be, by name.
@@ -162,7 +162,7 @@ def _make_image(
 
 
 def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
-    """R = (w^2 - |v|^2) I + 2 v v^T + 2 w [v]_x of a unit quaternion (w, v), [4] -> [3, 3]."""
+    """Compute R = (w^2 - |v|^2) I + 2 v v^T + 2 w [v]_x of a unit quaternion (w, v), [4] -> [3, 3]."""
     w, v = quaternion[0], quaternion[1:]
     cross = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
     return (w * w - v @ v) * np.eye(3) + 2 * np.outer(v, v) + 2 * w * cross

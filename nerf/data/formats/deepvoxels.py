@@ -43,12 +43,12 @@ class Setup(NamedTuple):
 
 
 def holds(folder: str) -> bool:
-    """Whether this folder looks like such a scene."""
+    """Return whether the folder holds such a scene."""
     return _is_split(_split_folder(folder, 'train'))
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from.
+    """List the files that the scene is made from.
 
     Raises:
         UserError: no training split, or an image without a pose.
@@ -58,7 +58,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """The scene in `folder`: training, validation and test images, in this order, the object's middle in the origin.
+    """Load the scene in `folder`: training, validation and test images, in this order, the object's centre in the origin.
 
     Its frame is that of the file, moved there (unless `normalise` is False), never turned or scaled: t runs from the cameras'
     mean distance to the middle - 1 to that + 1 unless asked, as in the original NeRF code, so the file's unit has a meaning.

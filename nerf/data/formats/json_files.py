@@ -12,7 +12,7 @@ MAX_BYTES = 2**27  # a frame takes less than 1 KB
 
 
 def read_json(where: str, expected: str) -> dict[str, Any]:
-    """The JSON object in a file; `expected` says what should be in it, for the message.
+    """Read the JSON object in a file; `expected` says what should be in it, for the message.
 
     Raises:
         UserError: no such file, too large a one, or no JSON object.
@@ -36,7 +36,7 @@ def read_json(where: str, expected: str) -> dict[str, Any]:
 
 
 def read_frame_list(content: dict[str, Any], where: str) -> list[dict[str, Any]]:
-    """The entries of a transforms file, each with a file_path and a transform_matrix.
+    """Return the entries of a transforms file, each with a file_path and a transform_matrix.
 
     Raises:
         UserError: no such list, or an entry that lacks one of them.
@@ -51,7 +51,7 @@ def read_frame_list(content: dict[str, Any], where: str) -> list[dict[str, Any]]
 
 
 def pose_of(matrix: Any, where: str) -> np.ndarray:
-    """[R|t], float64 [3, 4], from what should be 4 rows of 4 numbers, or the first 3 of them.
+    """Convert 4 rows of 4 numbers, or the first 3 of them, to [R|t], float64 [3, 4].
 
     Raises:
         UserError: it is something else.
@@ -68,7 +68,7 @@ def pose_of(matrix: Any, where: str) -> np.ndarray:
 
 
 def path_within(path: str, where: str) -> str:
-    """A `file_path`, relative to the scene folder, without . and .. in it.
+    """Normalise a `file_path`, relative to the scene folder, to one without . and .. in it.
 
     Raises:
         UserError: it leaves the folder.

@@ -21,12 +21,12 @@ MAX_PIXELS = 1_000_000  # of a side, or of a focal length
 
 
 def holds(folder: str) -> bool:
-    """Whether this folder looks like such a scene."""
+    """Return whether the folder holds such a scene."""
     return os.path.isfile(os.path.join(folder, FILE))
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from.
+    """List the files that the scene is made from.
 
     Raises:
         UserError: as `load`, but for what is inside of the images.
@@ -35,7 +35,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """The scene in `folder`, in the frame of its type; every eighth image (or `test_every`th) from the first is held out.
+    """Load the scene in `folder`, in the frame of its type; every eighth image (or `test_every`th) from the first is held out.
 
     Raises:
         UserError: a file that is missing, damaged, or does not say what it should, by name.
@@ -45,7 +45,7 @@ def load(folder: str, options: DataOptions) -> Scene:
 
 
 def list_photos(folder: str, options: DataOptions) -> tuple[list[Photo], np.ndarray]:
-    """The photos, of the size nearest to the one asked for, and the depths between which each sees something, [k, 2].
+    """List the photos, of the size nearest to the target, and the depth bounds of each, [k, 2].
 
     Raises:
         UserError: a file that is missing, damaged, or does not say what it should, or another number of images than of rows.

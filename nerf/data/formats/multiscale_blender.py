@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 
 def holds(folder: str) -> bool:
-    """Whether this folder looks like such a scene; a damaged metadata.json counts, to be refused by its reader."""
+    """Return whether the folder holds such a scene; a damaged metadata.json counts, and is refused by its reader."""
     where = os.path.join(folder, FILE)
     if not os.path.isfile(where):
         return False
@@ -48,7 +48,7 @@ def holds(folder: str) -> bool:
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """The scene in `folder`: training, validation and test images, in this order, at all their sizes.
+    """Load the scene in `folder`: training, validation and test images, in this order, at all their sizes.
 
     t runs as the file says unless asked; pixels weigh as much as the area they cover unless `options.area_weighting` is
     off.
@@ -82,7 +82,7 @@ def load(folder: str, options: DataOptions) -> Scene:
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from.
+    """List the files that the scene is made from.
 
     Raises:
         UserError: as `load`, but for what is inside of the images.
@@ -91,7 +91,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def read_entries(folder: str, options: DataOptions) -> list[Entry]:
-    """All images of the splits that are there; of the test views, every `options.test_every`th with all its sizes.
+    """Read all images of the splits that exist; of the test views, every `options.test_every`th with all its sizes.
 
     Raises:
         UserError: no such file, no training split, or one that does not say what it should.

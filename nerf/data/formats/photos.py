@@ -54,7 +54,7 @@ def assemble(
     points: np.ndarray | None = None,
     bounds: np.ndarray | None = None,
 ) -> Scene:
-    """The scene of these photos, sorted by name, in the frame of its type.
+    """Make the scene of these photos, sorted by name, in the frame of its type.
 
     Args:
         where: the file that says the cameras, for messages.
@@ -79,13 +79,13 @@ def assemble(
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
-    """The split of each photo: its own, or every eighth (`test_every`th) from the first is held out."""
+    """Return the split of each photo: its own, or every eighth (`test_every`th) from the first is held out."""
     every = options.test_every or HOLD_OUT
     return [photo.split or ('train' if i % every else 'test') for i, photo in enumerate(photos)]
 
 
 def stems(where: str, photos: Sequence[Photo]) -> list[str]:
-    """What to call the photos: their files' names without ending or, where these repeat, with their folders.
+    """Return names for the photos: their files' names without ending or, where these repeat, with their folders.
 
     Where the format says all splits, a name may be there once in each.
 
@@ -104,7 +104,7 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
 
 
 def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[list[np.ndarray], Camera]:
-    """The photos at the size asked for, and their cameras for that size, stacked, as `cameras_of` has them.
+    """Read the photos at the target size, and their cameras for that size, stacked, as `cameras_of` has them.
 
     Raises:
         UserError: a camera or an image that cannot be, by name.
@@ -116,7 +116,7 @@ def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tu
 
 
 def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
-    """The photos' cameras, stacked, as their file has them; near and far are still to be found.
+    """Stack the photos' cameras, as their file has them; near and far are not set yet.
 
     Raises:
         UserError: a camera that cannot be.
@@ -139,7 +139,7 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
 
 
 def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
-    """A photo at the size asked for, premultiplied uint8 [height, width, 4].
+    """Read a photo at the target size, premultiplied uint8 [height, width, 4].
 
     With a factor, a photo that lies there in about that size (a hundredth or a pixel away) is used as it is.
 
@@ -159,7 +159,7 @@ def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
 
 
 def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
-    """Cameras for images of (width, height) [k, 2] px: the two axes are rounded apart, so each has its own ratio."""
+    """Scale cameras to images of (width, height) [k, 2] px: the two axes are rounded apart, so each has its own ratio."""
     ratio = sizes / np.stack([cameras.width, cameras.height], axis=1)
     lenses = cameras.camera_to_pixel.copy()
     lenses[:, 0] *= ratio[:, :1].astype(np.float32)
@@ -169,7 +169,7 @@ def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
 
 
 def image_folder(root: str, full_width: int, options: DataOptions) -> str:
-    """Which of `images`, `images_2`, ... in `root` to read: the smallest that are as large as asked for, [path].
+    """Choose which of `images`, `images_2`, ... in `root` to read: the smallest that are as large as the target, [path].
 
     `full_width` px is what `images` have or would have. With neither width nor factor asked for, the largest that are there.
 
@@ -199,19 +199,19 @@ def image_folder(root: str, full_width: int, options: DataOptions) -> str:
 
 
 def list_images(folder: str) -> list[str]:
-    """The names of the image files in a folder, sorted."""
+    """List the names of the image files in a folder, sorted."""
     names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS))
     return [name for name in names if os.path.isfile(os.path.join(folder, name))]
 
 
 def images_below(folder: str) -> list[str]:
-    """The image files in a folder and the folders in it, as paths from there, sorted."""
+    """List the image files in a folder and its subfolders, as paths from there, sorted."""
     paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
     return sorted(os.path.relpath(path, folder) for path in paths if path.lower().endswith(ENDINGS))
 
 
 def find_image(folder: str, name: str) -> str | None:
-    """The file in `folder` of an image called `name`, or one with another ending (smaller copies often have); or None."""
+    """Find the file in `folder` of an image called `name`, or one with another ending (smaller copies often have); or None."""
     inside = os.path.normpath(name)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
         return None

@@ -19,22 +19,22 @@ MAX_BYTES = 2**31  # in all; the real file has 13 MB
 
 
 def holds(path: str) -> bool:
-    """Whether this is such a file or a folder that holds it."""
+    """Return whether this is such a file or a folder that holds it."""
     return os.path.isfile(file_of(path))
 
 
 def file_of(path: str) -> str:
-    """The npz file that `path` is or, as a folder, holds."""
+    """Return the npz file that `path` is or, as a folder, holds."""
     return path if path.endswith('.npz') else os.path.join(path, FILE)
 
 
 def sources(path: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from."""
+    """List the files that the scene is made from."""
     return [file_of(path)]
 
 
 def load(path: str, options: DataOptions) -> Scene:
-    """The scene in `path`: images 0-99 train, later ones test; of 100 or fewer every eighth (or `test_every`th) tests.
+    """Load the scene in `path`: images 0-99 train, later ones test; of 100 or fewer every eighth (or `test_every`th) tests.
 
     Raises:
         UserError: the file is missing, damaged, holds pickled objects or arrays other than expected.

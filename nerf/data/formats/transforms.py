@@ -41,7 +41,7 @@ class Frame(NamedTuple):
 
 
 def holds(folder: str) -> bool:
-    """Whether this folder looks like such a scene: where there is a transforms_train.json, that decides."""
+    """Return whether the folder holds such a scene: where a transforms_train.json exists, that decides."""
     where = os.path.join(folder, 'transforms_train.json')
     if not os.path.isfile(where):
         return os.path.isfile(os.path.join(folder, FILE))
@@ -54,7 +54,7 @@ def holds(folder: str) -> bool:
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """The scene in `folder`, its images sorted by name, in the frame of its type.
+    """Load the scene in `folder`, its images sorted by name, in the frame of its type.
 
     The held-out images are those of `test_filenames` or `transforms_test.json`, else every eighth (`options.test_every`th).
 
@@ -79,7 +79,7 @@ def load(folder: str, options: DataOptions) -> Scene:
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """The files that the scene is made from.
+    """List the files that the scene is made from.
 
     Raises:
         UserError: as `load`, but for what is inside of the images.
@@ -90,7 +90,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def read_frames(folder: str) -> tuple[str, list[Frame]]:
-    """What to call the file or files, and all frames that belong to the scene, sorted by path.
+    """Read the name of the file or files for messages, and all frames that belong to the scene, sorted by path.
 
     A frame that is in several splits is in the last of train, val and test only: what is tested on is not trained on.
 
@@ -149,7 +149,7 @@ def _listed_splits(content: dict[str, Any], where: str) -> dict[str, str]:
 
 
 def image_files(folder: str, frames: list[Frame], options: DataOptions) -> list[str | None]:
-    """The file of each frame, None where there is none: of `images_2` and the like, if these are as large as asked for.
+    """Find the file of each frame, None if it is missing: in `images_2` and the like, if these are as large as the target.
 
     Raises:
         UserError: only smaller ones are there, or a size that cannot be.

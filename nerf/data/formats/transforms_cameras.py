@@ -17,7 +17,7 @@ OTHER_LENSES = ('ftheta_p0', 'latlong', 'equirectangular', 'orthographic')
 
 
 def read_size(said: Mapping[str, Any], where: str) -> tuple[int, int] | None:
-    """w and h, px; None if they are not both there.
+    """Read w and h, px; None unless both exist.
 
     Raises:
         UserError: they are no sizes of an image.
@@ -31,7 +31,7 @@ def read_size(said: Mapping[str, Any], where: str) -> tuple[int, int] | None:
 
 
 def read_camera(said: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[np.ndarray, np.ndarray, bool]:
-    """K [3, 3], px, for an image of `size` (width, height), the lens's coefficients [8], and whether it is a fisheye.
+    """Read K [3, 3], px, for an image of `size` (width, height), the distortion coefficients [8], and whether it is a fisheye.
 
     A focal length is fl_x, or by an angle of view 0.5 w / tan(0.5 camera_angle_x); where only one axis has one, both do. The
     principal point is in the middle unless said.

@@ -21,7 +21,7 @@ from nerf.scene_types import SCENE_TYPES
 
 
 def inspect(scene: Scene, source: Source, said: Sequence[str] = ()) -> tuple[str, list[str]]:
-    """The page about a scene, and its warnings alone; `said`: those of its loader."""
+    """Make the page about a scene, and its warnings alone; `said`: those of its loader."""
     facts = measure_photos(scene)
     warnings = [
         *said,
@@ -57,7 +57,7 @@ def _check_out(out: str) -> None:
 
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
-    """The command: print the page about the scene in DIR, and draw it if there is an --out."""
+    """Run the command: print the page about the scene in DIR, and draw it if there is an --out."""
     parser = argparse.ArgumentParser(prog='python -m nerf.data.inspect', description='Look at a scene before training on it.')
     parser.add_argument('dir', nargs='?', help="the scene's folder; the built-in scene if left out")
     parser.add_argument('--format', help='recognised by what lies in the folder unless given')

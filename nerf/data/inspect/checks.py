@@ -31,7 +31,7 @@ SAMPLED_POINTS, SAMPLED_CAMERAS = 2000, 100
 
 
 def geometry_warnings(scene: Scene, options: DataOptions) -> list[str]:
-    """What is wrong with cameras and points."""
+    """List what is wrong with cameras and points."""
     found = [
         _outside(scene, options),
         _off_centre(scene, options),
@@ -44,20 +44,20 @@ def geometry_warnings(scene: Scene, options: DataOptions) -> list[str]:
 
 
 def photo_warnings(scene: Scene, options: DataOptions, facts: PhotoFacts) -> list[str]:
-    """What is wrong with the photos."""
+    """List what is wrong with the photos."""
     found = [_background(options, facts), _exposure(scene, facts), *_bright_and_dark(scene, facts), _blur(scene, facts)]
     return [warning for warning in found if warning]
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
-    """Names for a sentence: the first few, and how many more."""
+    """Join names for a sentence: the first few, and how many more."""
     names = list(names)
     more = f' and {len(names) - most} more' if len(names) > most else ''
     return ', '.join(names[:most]) + more
 
 
 def coordinates(point: np.ndarray) -> str:
-    """A point [3] for a sentence."""
+    """Format a point [3] for a sentence."""
     return f'({", ".join(f"{x:.2f}" for x in point.round(2) + 0.0)})'  # 0.0: no -0.00
 
 
@@ -128,7 +128,7 @@ def _points_outside(scene: Scene) -> str | None:
         return None
     return (
         f'{before / total:.0%} of the points in view lie before near and {behind / total:.0%} behind far, where no ray '
-        'looks for them: set config.data.near and far, or another scene_type'
+        'has samples: set config.data.near and far, or another scene_type'
     )
 
 

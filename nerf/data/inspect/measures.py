@@ -55,7 +55,7 @@ class PhotoFacts(NamedTuple):
 
 
 def layout(cameras: Camera) -> Layout:
-    """How stacked cameras stand around what they look at."""
+    """Measure how stacked cameras are placed around their focus point."""
     poses = np.asarray(cameras.camera_to_world, np.float64)
     positions, focus = poses[:, :, 3], focus_point(poses)
     away = positions - focus
@@ -86,19 +86,19 @@ def nearest(points: np.ndarray, others: np.ndarray | None = None) -> tuple[np.nd
 
 
 def places(cameras: Camera) -> np.ndarray:
-    """Where stacked cameras stand, each place once, [places, 3], float64, world."""
+    """Return the positions of stacked cameras, each once, [places, 3], float64, world."""
     return np.unique(np.asarray(cameras.camera_to_world[:, :, 3], np.float64).round(6), axis=0)
 
 
 def pose_features(cameras: Camera) -> np.ndarray:
-    """Numbers whose distance says how different two views are: position by the distance of the focus, axis and up, [k, 9]."""
+    """Compute features whose distance tells how different two views are: position by focus distance, axis and up, [k, 9]."""
     poses = np.asarray(cameras.camera_to_world, np.float64)
     scale = np.median(layout(cameras).distance)
     return np.concatenate([poses[:, :, 3] / max(scale, 1e-9), poses[:, :, 2], poses[:, :, 1]], axis=1)
 
 
 def to_neighbours(values: np.ndarray, cameras: Camera) -> np.ndarray:
-    """Each photo's value by the median of the photos of about its size that look most alike, [k]; 1 where there are none."""
+    """Divide each photo's value by the median of the most similar views of about its size, [k]; 1 without any."""
     features, width = pose_features(cameras), np.asarray(cameras.width, np.float64)
     ratios = np.ones(len(values))
     for i in range(len(values)):
@@ -122,14 +122,14 @@ def depths_in_view(cameras: Camera, index: int, points: np.ndarray) -> np.ndarra
 
 
 def measure_photos(scene: Scene) -> PhotoFacts:
-    """All photos' facts."""
+    """Measure all photos' facts."""
     with ThreadPoolExecutor() as pool:  # numpy leaves Python's lock
         measured = list(pool.map(lambda i: measure_photo(scene.image(i)), range(len(scene.names))))
     return PhotoFacts(*(np.array(values) for values in zip(*measured, strict=True)))
 
 
 def measure_photo(image: np.ndarray) -> tuple[bool, float, float, float, np.ndarray]:
-    """The facts of one photo, premultiplied uint8 [height, width, 4], in the order of `PhotoFacts`."""
+    """Measure the facts of one photo, premultiplied uint8 [height, width, 4], in the order of `PhotoFacts`."""
     colours = _in_blocks(image, max(1, image.shape[1] // MOST_PIXELS))
     grey = colours[..., :3].mean(-1)
     inner = grey[1:-1, 1:-1]

@@ -57,7 +57,7 @@ def save_picture(path: str, scene: Scene, text: str, warnings: Sequence[str]) ->
 
 
 def draw(scene: Scene, text: str, warnings: Sequence[str]) -> Figure:
-    """The picture: two views and the page on the left, photos on the right."""
+    """Draw the picture: two views and the page on the left, photos on the right."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, facecolor='white')
     FigureCanvasAgg(figure)
     sides = (FROM_ABOVE, FROM_THE_SIDE) if scene.cameras.ndc is None else (FORWARD_FROM_ABOVE, FORWARD_FROM_THE_SIDE)
@@ -71,7 +71,7 @@ def draw(scene: Scene, text: str, warnings: Sequence[str]) -> Figure:
 
 
 def frustums(scene: Scene) -> np.ndarray:
-    """The lines of all cameras: four from the centre to the corners of the picture and four around it, [k, 8, 2, 3], world."""
+    """Compute the lines of all cameras: four from the centre to the corners and four around them, [k, 8, 2, 3], world."""
     cameras = scene.cameras.replace(ndc=None)
     centre = cameras.camera_to_world[:, :, 3]
     crowd = np.clip(np.sqrt(80 / len(scene.names)), 0.7, 1.0)  # many cameras are drawn smaller, and so are close ones
@@ -89,7 +89,7 @@ _directions = jax.jit(over_rays(lambda camera, xy: cast(camera, xy).direction))
 
 
 def limits(scene: Scene, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box to show, [3] and [3], world: cameras, origin, and of the focus and the points what is not too far from them."""
+    """Compute the box to show, [3] and [3], world: cameras, origin, and the focus and points that are not too far."""
     cameras = lines.reshape(-1, 3)
     low, high = cameras.min(0), cameras.max(0)
     reach = max((high - low).max(), 1e-9)

@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
 
 def page(scene: Scene, source: Source, facts: PhotoFacts, warnings: list[str]) -> str:
-    """All of it, as lines of `name  value`, and the warnings."""
+    """Return the whole page as lines of `name  value`, and the warnings."""
     rows = [
         ('scene', f'{source.folder or "built in"} ({source.format}, scene_type {source.options.scene_type})'),
         ('photos', f'{_counts(scene)}; {how_split(scene)}'),
@@ -58,7 +58,7 @@ def page(scene: Scene, source: Source, facts: PhotoFacts, warnings: list[str]) -
 
 
 def short_form(scene: Scene, source: Source) -> list[str]:
-    """What training says first: two lines, and the first warnings about cameras and points; pixels are not looked at."""
+    """Return the lines that training logs first: two, and the first warnings about cameras and points; no pixels are read."""
     warnings = geometry_warnings(scene, source.options)
     folder, scene_type = source.folder, source.options.scene_type
     inspect = f'python -m nerf.data.inspect {folder} --scene_type={scene_type}'
@@ -73,7 +73,7 @@ def short_form(scene: Scene, source: Source) -> list[str]:
 
 
 def how_split(scene: Scene) -> str:
-    """Whether every Nth photo is held out, or the splits follow no such rule and so are those of the files."""
+    """Say whether every Nth photo is held out, or whether the splits follow no such rule and so are those of the files."""
     held_out = scene.indices('test')
     if not len(held_out):
         return 'none held out'
@@ -96,7 +96,7 @@ def unused_images(source: Source) -> list[str]:
 
 
 def file_warnings(source: Source) -> list[str]:
-    """What is wrong with the folder, seen from the scene."""
+    """List what is wrong with the folder, given the scene."""
     unused = unused_images(source)
     if not unused:
         return []
