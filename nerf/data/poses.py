@@ -79,13 +79,13 @@ def object_frame(poses: np.ndarray) -> Frame:
 
 
 def forward_facing_frame(poses: np.ndarray, nearest: float) -> Frame:
-    """Return the frame with the mean camera in the origin along -z, and the depth `nearest` (file's units) at 4/3 (LLFF's recipe)."""
+    """Return the frame with the mean camera in the origin along -z and the nearest depth at 4/3 (LLFF's recipe)."""
     backward = unit(poses[:, :, 2].mean(0), np.array([0.0, 0.0, 1.0]))
     return Frame(axes_by(backward, poses[:, :, 1].mean(0)), poses[:, :, 3].mean(0), NEAREST / nearest)
 
 
 def unbounded_frame(poses: np.ndarray) -> Frame:
-    """Principal axes of the camera positions, z the one along which they differ least, positions in [-1, 1]^3.
+    """Return the principal axes of the camera positions, z the one along which they differ least, positions in [-1, 1]^3.
 
     As mip-NeRF 360's code does: centred on the mean position, and turned so that the cameras' mean up has z > 0.
     """

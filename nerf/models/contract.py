@@ -60,7 +60,7 @@ def broken_promises(model_class: Any, **fields: Any) -> list[str]:
         return broken
     return [
         *_check_calls(model, variables, apply, ray),
-        *_check_lift(model, variables, rays),
+        *_check_lift(model, variables, apply, rays),
         *_check_density(model, variables),
         *_check_cropping(model, variables, ray),
         *_check_state(model, variables),
@@ -151,11 +151,10 @@ def _check_calls(model: nn.Module, variables: Any, apply: Any, ray: Ray) -> Iter
         yield 'the gradient by the parameters is zero: nothing can be learned'
 
 
-def _check_lift(model: nn.Module, variables: Any, rays: Ray) -> Iterator[str]:
-    one = lambda ray: model.apply(variables, ray)  # noqa: E731
-    lifted = jax.jit(over_rays(one))(rays)
+def _check_lift(model: nn.Module, variables: Any, apply: Any, rays: Ray) -> Iterator[str]:
+    lifted = jax.jit(over_rays(lambda ray: model.apply(variables, ray)))(rays)
     for i in range(2):
-        alone = jax.jit(one)(jax.tree.map(lambda leaf, i=i: leaf[i], rays))
+        alone = apply(variables, jax.tree.map(lambda leaf, i=i: leaf[i], rays), None, 1.0, None)
         if not _agree(jax.tree.map(lambda leaf, i=i: leaf[i], lifted), alone, 1e-3):
             yield 'lifted over rays, a ray differs from the same ray alone: expected a function of one ray'
             break

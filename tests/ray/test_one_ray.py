@@ -378,7 +378,7 @@ def tiny(name, i):
 
 
 @pytest.mark.parametrize('name', TINY_MODELS)
-def test_model_jit_equals_eager(name):
+def test_model_jit_equals_eager(unchecked, name):
     model, params, apply, _ = tiny(name, 0)
     assert_close(apply(params, RAY, KEY), model.apply(params, RAY, KEY), rtol=1e-4, atol=1e-5)
 
