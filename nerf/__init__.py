@@ -2,21 +2,27 @@
 
 The core, in reading order:
 
-    ray/structs            what a ray, a level and a rendering are
-    ray/cameras            from a pixel to its ray
-    ray/spacing            how positions spread along it
-    ray/histogram          weights as a histogram
-    ray/sampling           importance sampling from it
-    ray/gaussians          segments of a cone
-    ray/encodings          what an MLP sees of a point
+    ray/structs            the structs of one ray: Ray, Level, Rendering, Pixel
+    ray/cameras            from a pixel to its ray, and from a point to its pixel
+    ray/spacing            how positions spread along the ray: s and t
+    ray/histogram          rendering weights as a histogram: CDF, blur, dilation
+    ray/sampling           stratified and importance sampling
+    ray/gaussians          segments of a cone as Gaussians
+    ray/encodings          positional encodings
     ray/compositing        the volume rendering equation
-    ray/losses             what is minimised
-    fields/nerf            one sample to density and colour
-    models/nerf            one ray to its levels; then models/mipnerf, mipnerf360 and instant beside it
+    ray/losses             the loss functions
+    ray/photos             numbers that belong to a photo, and the three places where they act
+    fields/layers          Dense, and the two parts of NeRF's MLP
+    fields/nerf            from one sample to density and colour
+    models/protocol        what a model must provide
+    models/nerf            from one ray to its levels; then models/mipnerf, mipnerf360 and instant beside it
+    models/pixel           from one pixel to its colour: what training and rendering share
     lifting                from one ray to many, and to many devices
-    flat                   products that stay flat when lifted
+    flat                   matrix products that stay flat when lifted
+    train/state            all that a run keeps from step to step
     train/step             the loss of one pixel, and one update
-    train/optimizer        learning rate and Adam
+    train/optimizer        the learning rate schedule and Adam
+    render/maps            colour, depth and normal of one pixel
     render/image           a whole image
 
 Everything else is the workshop around it.
@@ -24,7 +30,7 @@ Everything else is the workshop around it.
 
 
 def load(model_dir: str, step: int | None = None):
-    """Load model, parameters, config and cameras of a trained scene: see `nerf.train.run_folder.load`."""
+    """Load model, parameters, state, photo tables, config and cameras of a run: see `nerf.train.run_folder.load`."""
     from nerf.train.run_folder import load as load_run
 
     return load_run(model_dir, step)
