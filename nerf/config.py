@@ -5,9 +5,8 @@ from typing import Any
 import ml_collections
 
 from nerf.errors import UserError, unknown
+from nerf.ray.background import BACKGROUNDS
 from nerf.scene_types import MODEL_FIELDS, scene_type_of
-
-BACKGROUNDS = ('white', 'black', 'random')
 
 # Entries that cannot change the parameters: logging, evaluation, checkpoints, rendering. Only these may differ between
 # runs into one model_dir. (Training images that `test_every` takes away or adds are noticed by their digest.)

@@ -46,7 +46,8 @@ ROWS = {
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
     'configs': Row('nerf.config configs configs.*', CORE, 'ml_collections'),
     'data': Row(
-        'nerf.data nerf.data.scene nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.formats'
+        'nerf.data nerf.data.scene nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
+        ' nerf.data.formats'
         ' nerf.data.formats.* nerf.data.built_in nerf.data.built_in.* nerf.data.procedural nerf.data.multiscale nerf.data.feed'
         ' nerf.data.feed.batches',
         f'{GROUND} host',
@@ -61,7 +62,7 @@ ROWS = {
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
     'pictures': Row(
         'nerf.render.*',
-        CORE,
+        f'{CORE} host',
         'jax flax numpy imageio matplotlib jaxtyping',
     ),
     # 4. with TensorFlow and CLU

@@ -32,8 +32,15 @@ def atomic_folder(out: str) -> Iterator[Path]:
         raise UserError(f'--out={out}: cannot be written ({error.strerror}); choose a folder you may write to') from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file atomically: under a temporary name, then renamed, so that no reader finds it half written."""
-    temporary = path.with_name(f'.{path.name}.partial')
-    temporary.write_bytes(content)
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path with the same ending, which is renamed to `path` on success: no reader finds it half written."""
+    temporary = path.with_name(f'.{path.stem}.partial{path.suffix}')
+    yield temporary
     os.replace(temporary, path)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file's content atomically, see `atomic_file`."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)

@@ -10,11 +10,13 @@ nerfstudio's: {"camera_path": [{"camera_to_world": 16 numbers, row by row, "fov"
 import json
 import math
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nerf.errors import UserError
+from nerf.host.files import write_atomically
 from nerf.paths.cameras import MAX_SIDE
 from nerf.ray.cameras import Camera
 
@@ -81,9 +83,7 @@ def save_path_file(path: str, cameras: Camera, fps: float) -> None:
         frames.append(json.dumps({**entry, 'w': int(width), 'h': int(height)}))
     text = f'{{"fps": {json.dumps(fps)}, "frames": [\n' + ',\n'.join(frames) + '\n]}\n'
     try:
-        with open(f'{path}.partial', 'w', encoding='utf-8') as file:
-            file.write(text)
-        os.replace(f'{path}.partial', path)
+        write_atomically(Path(path), text.encode())
     except OSError as error:
         raise UserError(f'{path}: cannot be written ({error.strerror}); choose a file that you may write') from error
 

@@ -6,12 +6,15 @@ from jaxtyping import Array, Float, Key
 
 from nerf.ray.structs import Pixel, expect
 
+# Grey levels by name, sRGB; 'random' is drawn anew for each training ray, and grey in pictures.
+BACKGROUNDS = {'white': 1.0, 'black': 0.0, 'random': 0.5}
+
 
 def background_colour(background: str, key: Key[Array, ''] | None) -> Float[Array, '3']:
     """Return the colour behind the scene: 'white', 'black', or 'random' (new for each ray; grey without a key)."""
-    if background == 'random':
-        return jnp.full(3, 0.5) if key is None else jax.random.uniform(key, (3,))
-    return {'white': jnp.ones(3), 'black': jnp.zeros(3)}[background]
+    if background == 'random' and key is not None:
+        return jax.random.uniform(key, (3,))
+    return jnp.full(3, BACKGROUNDS[background])
 
 
 def target_colour(pixel: Pixel, background: Float[Array, '3']) -> Float[Array, '3']:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nerf.ray.background import BACKGROUNDS
 from nerf.render.metrics import METRICS
 
 PROTOCOL = (
@@ -14,9 +15,8 @@ PROTOCOL = (
 
 def over_background(premultiplied: np.ndarray, background: str) -> np.ndarray:
     """Composite the truth, premultiplied [h, w, 4], over 'white', 'black' or (for 'random') grey, uint8 [h, w, 3]."""
-    level = {'white': 1.0, 'black': 0.0, 'random': 0.5}[background]
     alpha = premultiplied[..., 3:].astype(np.float64)
-    return np.round(np.minimum(premultiplied[..., :3] + level * (255 - alpha), 255)).astype(np.uint8)
+    return np.round(np.minimum(premultiplied[..., :3] + BACKGROUNDS[background] * (255 - alpha), 255)).astype(np.uint8)
 
 
 def compare(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:

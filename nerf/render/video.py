@@ -8,6 +8,8 @@ from typing import Any
 import imageio.v2 as imageio
 import numpy as np
 
+from nerf.host.files import atomic_file
+
 # Else ffmpeg is started by a fork, of which JAX's threads make a deadlock possible.
 os.environ.setdefault('IMAGEIO_FFMPEG_NO_PREVENT_SIGINT', '1')
 
@@ -20,14 +22,13 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
     H.264 with half-resolution colour plays everywhere but needs even sizes: odd ones keep full-resolution colour.
     """
-    temporary = path.with_name(f'.{path.name}.partial{path.suffix}')
-    writer = None
-    for frame in frames:
-        if writer is None:
-            writer = imageio.get_writer(temporary, **_options(path.suffix, frame, fps))
-        writer.append_data(frame)
-    writer.close()
-    os.replace(temporary, path)
+    with atomic_file(path) as temporary:
+        writer = None
+        for frame in frames:
+            if writer is None:
+                writer = imageio.get_writer(temporary, **_options(path.suffix, frame, fps))
+            writer.append_data(frame)
+        writer.close()
 
 
 def _options(suffix: str, frame: np.ndarray, fps: int) -> dict[str, Any]:

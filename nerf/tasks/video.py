@@ -11,6 +11,7 @@ from flax import linen as nn
 from nerf.errors import UserError, unknown
 from nerf.host import processes
 from nerf.host.console import Progress
+from nerf.host.files import atomic_file
 from nerf.paths import PathOptions, make_path
 from nerf.paths.files import read_path_file
 from nerf.paths.preview import preview
@@ -115,9 +116,8 @@ def write_frame(path: Path, frame: Picture) -> None:
     kept |= {name: to_uint8(frame[name]) for name in ('rgb', 'acc')}
     if 'normal' in frame:
         kept['normal'] = frame['normal'].astype(np.float16)
-    with path.with_suffix('.partial').open('wb') as file:
-        np.savez(file, **kept)
-    path.with_suffix('.partial').replace(path)
+    with atomic_file(path) as temporary:
+        np.savez(temporary, **kept)
 
 
 def read_frame(path: Path) -> Picture:

@@ -14,6 +14,7 @@ from nerf.data.formats import multiscale_blender as multiscale_loader
 from nerf.data.options import DataOptions
 from nerf.data.placement import place_scene
 from nerf.data.scene import Scene, make_scene, with_corner_pixels
+from nerf.data.splits import thin_out
 from nerf.errors import UserError, unknown
 from nerf.scene_types import scene_type_of
 
@@ -46,7 +47,7 @@ def load_built_in(folder: str, options: DataOptions) -> Scene:
     cameras = scene.cameras
     near = cameras.near if options.near is None else np.full_like(cameras.near, options.near)
     far = cameras.far if options.far is None else np.full_like(cameras.far, options.far)
-    return _thin_test(dataclasses.replace(scene, cameras=cameras.replace(near=near, far=far)), options.test_every or 1)
+    return _thin_test(dataclasses.replace(scene, cameras=cameras.replace(near=near, far=far)), options.test_every)
 
 
 FORMATS: dict[str, Format] = {
@@ -157,10 +158,9 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
     return digest.hexdigest()[:16]
 
 
-def _thin_test(scene: Scene, every: int) -> Scene:
+def _thin_test(scene: Scene, every: int | None) -> Scene:
     """The scene with every Nth of its test images."""
-    left_out = set(scene.indices('test')) - set(scene.indices('test')[::every])
-    kept = [i for i in range(len(scene.names)) if i not in left_out]
+    kept = thin_out(range(len(scene.names)), scene.split, every)
     return make_scene(
         [scene.names[i] for i in kept],
         [scene.split[i] for i in kept],

@@ -15,6 +15,7 @@ from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, 
 from nerf.data.images import read_shrunk
 from nerf.data.options import DataOptions
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
 NEAR, FAR = 2.0, 6.0
@@ -80,8 +81,9 @@ def read_frames(folder: str, options: DataOptions) -> list[Frame]:
     frames = []
     for split in SPLITS:
         if split == 'train' or os.path.isfile(_json_path(folder, split)):
-            every = options.test_every or 1
-            frames += _read_split(folder, split)[:: every if split == 'test' else 1]
+            found = _read_split(folder, split)
+            kept = thin_out(range(len(found)), [split] * len(found), options.test_every)
+            frames += [found[i] for i in kept]
     return frames
 
 

@@ -23,6 +23,7 @@ from nerf.data.images import size_of
 from nerf.data.options import DataOptions
 from nerf.data.poses import Frame
 from nerf.data.scene import Scene, make_scene
+from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
 LOG = logging.getLogger('nerf')
@@ -125,7 +126,7 @@ def _list_split(folder: str, split: str, options: DataOptions) -> list[tuple[str
     left = sum(entry.name.endswith('.txt') for entry in os.scandir(pose)) - len(pairs)
     if left > 0:
         LOG.warning('%s: %d poses without images are not used', pose, left)
-    return pairs[:: (options.test_every or 1) if split == 'test' else 1]
+    return thin_out(pairs, [split] * len(pairs), options.test_every)
 
 
 def _photo(image: str, pose_file: str, split: str, setup: Setup) -> Photo:

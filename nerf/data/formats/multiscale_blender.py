@@ -19,6 +19,7 @@ from nerf.data.formats.json_files import path_within, read_json
 from nerf.data.images import premultiply, read_image
 from nerf.data.options import DataOptions
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
 FILE = 'metadata.json'
@@ -103,7 +104,7 @@ def read_entries(folder: str, options: DataOptions) -> list[Entry]:
         if split == 'train' or split in content:
             entries += _read_split(folder, split, content.get(split))
     views = list(dict.fromkeys(_view(entry) for entry in entries if entry.split == 'test'))
-    kept = set(views[:: options.test_every or 1])
+    kept = set(thin_out(views, ['test'] * len(views), options.test_every))
     return [entry for entry in entries if entry.split != 'test' or _view(entry) in kept]
 
 

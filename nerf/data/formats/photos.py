@@ -13,13 +13,13 @@ from nerf.data.images import read_shrunk, size_of
 from nerf.data.options import DataOptions
 from nerf.data.placement import place
 from nerf.data.scene import Scene, check_camera, make_scene, stack_cameras
+from nerf.data.splits import hold_out
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
 from nerf.ray.lenses import Lens
 
 LOG = logging.getLogger('nerf')
 ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
-HOLD_OUT = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,8 @@ def assemble(
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
     """Return the split of each photo: its own, or every eighth (`test_every`th) from the first is held out."""
-    every = options.test_every or HOLD_OUT
-    return [photo.split or ('train' if i % every else 'test') for i, photo in enumerate(photos)]
+    otherwise = hold_out(len(photos), options.test_every)
+    return [photo.split or split for photo, split in zip(photos, otherwise, strict=True)]
 
 
 def stems(where: str, photos: Sequence[Photo]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from nerf.data.images import resized
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene, make_scene, stack_cameras
+from nerf.data.splits import hold_out, thin_out
 from nerf.errors import UserError
 
 FILE = 'tiny_nerf_data.npz'
@@ -60,11 +61,10 @@ def load(path: str, options: DataOptions) -> Scene:
 def _splits(count: int, options: DataOptions) -> list[str]:
     """The split of each image; '' for test images that are left out."""
     if count > TRAIN_IMAGES:
-        every = options.test_every or 1
-        tests = ['' if i % every else 'test' for i in range(count - TRAIN_IMAGES)]
-        return ['train'] * TRAIN_IMAGES + tests
-    every = options.test_every or 8
-    return ['train' if i % every else 'test' for i in range(count)]
+        split = ['train'] * TRAIN_IMAGES + ['test'] * (count - TRAIN_IMAGES)
+        kept = set(thin_out(range(count), split, options.test_every))
+        return [each if i in kept else '' for i, each in enumerate(split)]
+    return hold_out(count, options.test_every)
 
 
 def _read(file: str) -> tuple[np.ndarray, np.ndarray, float]:

@@ -23,6 +23,7 @@ from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera, r
 from nerf.data.images import size_of
 from nerf.data.options import DataOptions
 from nerf.data.scene import SPLITS, Scene
+from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
 LOG = logging.getLogger('nerf')
@@ -182,6 +183,5 @@ def _photo(folder: str, frame: Frame, file: str) -> Photo:
 
 def _thin_test(photos: list[Photo], options: DataOptions) -> list[Photo]:
     """Without most test images, if these are said and only every Nth is asked for."""
-    tests = [photo.name for photo in photos if photo.split == 'test']
-    left_out = set(tests) - set(tests[:: options.test_every or 1])
-    return [photo for photo in photos if photo.name not in left_out]
+    kept = set(thin_out([photo.name for photo in photos], [photo.split for photo in photos], options.test_every))
+    return [photo for photo in photos if photo.name in kept]
