@@ -41,8 +41,7 @@ def get_config(scene: str = '') -> ml_collections.ConfigDict:
     config.data.normalise = True  # photos: move and scale the cameras as the scene type wants them
     config.data.background = placeholder(str)  # white, black or random
     config.data.batching = 'mixed'  # or single_image
-    config.data.crop_steps = 0  # train on the images' centre first
-    config.data.crop_fraction = 0.5
+    config.data.crop_steps = 0  # train on the images' central half first
     config.data.paper_pixels = False  # rays through the corners of pixels
     config.data.paper_alpha = False  # images shrunk with straight alpha
     config.data.area_weighting = True  # scenes in several sizes: pixels count by the area they cover
@@ -53,7 +52,6 @@ def get_config(scene: str = '') -> ml_collections.ConfigDict:
     config.optimizer.final_learning_rate = 5e-6
     config.optimizer.decay_steps = placeholder(int)  # to the final rate; the whole run unless set
     config.optimizer.warmup_steps = 0
-    config.optimizer.warmup_scale = 0.01
     config.optimizer.adam_eps = 1e-8
     config.optimizer.clip_norm = placeholder(float)
 

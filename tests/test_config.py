@@ -81,7 +81,7 @@ def test_the_recipe_of_mipnerf360():
     assert (found.num_steps, found.batch_size, found.data.factor) == (250_000, 16384, 4)
     options = found.optimizer
     assert (options.learning_rate, options.final_learning_rate, options.warmup_steps) == (2e-3, 2e-5, 512)
-    assert (options.adam_eps, options.clip_norm, options.warmup_scale) == (1e-6, 1e-3, 0.01)
+    assert (options.adam_eps, options.clip_norm) == (1e-6, 1e-3)
     model = found.model
     assert (model.num_proposal, model.num_samples, model.depth, model.width) == (64, 32, 8, 1024)
     assert (model.proposal_depth, model.proposal_width, model.position_degree, model.view_degree) == (4, 256, 12, 4)

@@ -26,7 +26,7 @@ def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[flo
     start = init_state(model, optimizer, scene.cameras, config.seed)
     take_step = lifting.over_devices(make_train_step(model, optimizer, config), donate=(0,))
     cameras = lifting.replicate(scene.cameras)
-    spec = Batches(config.seed, config.batch_size, config.data.batching, config.data.crop_steps, config.data.crop_fraction)
+    spec = Batches(config.seed, config.batch_size, config.data.batching, config.data.crop_steps)
     batches = plain_batches(scene, spec, 0)
     renderer = Renderer(model, background, config.render_chunk)
     test = scene.indices('test')[:: max(1, len(scene.indices('test')) // views)]

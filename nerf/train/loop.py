@@ -83,7 +83,7 @@ def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState,
 def make_batches(config: Any) -> Batches:
     """Return the choice of the pixels of each step."""
     data = config.data
-    return Batches(config.seed, config.batch_size, data.batching, data.crop_steps, data.crop_fraction)
+    return Batches(config.seed, config.batch_size, data.batching, data.crop_steps)
 
 
 def constant_colour_mse(scene: Scene, background: str) -> float:

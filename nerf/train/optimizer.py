@@ -8,11 +8,13 @@ import optax
 
 from nerf.ray.structs import Array
 
+WARMUP_START = 0.01  # share of the learning rate with which a warm-up begins (mip-NeRF)
+
 
 def learning_rate(options: Mapping[str, Any], num_steps: int) -> optax.Schedule:
     """Return a schedule of log-linear (that is, exponential) decay after a sine-shaped warm-up.
 
-    lr(n) = lr_0 (lr_1 / lr_0)^(n / N), times m + (1 - m) sin(pi/2 min(n / W, 1)) with warm-up steps W and start m;
+    lr(n) = lr_0 (lr_1 / lr_0)^(n / N), times m + (1 - m) sin(pi/2 min(n / W, 1)) with warm-up steps W and m = 0.01;
     N is `decay_steps` where set, else the steps of the run. The recipe of mip-NeRF; NeRF's has no warm-up.
     """
     decay = optax.exponential_decay(
@@ -20,11 +22,11 @@ def learning_rate(options: Mapping[str, Any], num_steps: int) -> optax.Schedule:
         transition_steps=options['decay_steps'] or num_steps,
         decay_rate=options['final_learning_rate'] / options['learning_rate'],
     )
-    warmup_steps, start = options['warmup_steps'], options['warmup_scale']
+    warmup_steps = options['warmup_steps']
 
     def schedule(step: Array) -> Array:
         ramp = jnp.sin(0.5 * jnp.pi * jnp.clip(step / max(warmup_steps, 1), 0.0, 1.0))
-        return decay(step) * (start + (1 - start) * ramp if warmup_steps else 1.0)
+        return decay(step) * (WARMUP_START + (1 - WARMUP_START) * ramp if warmup_steps else 1.0)
 
     return schedule
 

@@ -23,7 +23,6 @@ OPTIONS = {
     'final_learning_rate': 1e-4,
     'decay_steps': None,
     'warmup_steps': 10,
-    'warmup_scale': 0.1,
     'adam_eps': 1e-8,
     'clip_norm': None,
 }
@@ -74,8 +73,8 @@ def make_setting(config, model=None):
 
 def test_learning_rate_is_log_linear_with_a_sine_warm_up():
     schedule = learning_rate(OPTIONS, 100)
-    assert float(schedule(0)) == pytest.approx(1e-2 * 0.1)
-    assert float(schedule(5)) == pytest.approx(1e-2 * 10 ** (-2 * 0.05) * (0.1 + 0.9 * np.sin(np.pi / 4)))
+    assert float(schedule(0)) == pytest.approx(1e-2 * 0.01)
+    assert float(schedule(5)) == pytest.approx(1e-2 * 10 ** (-2 * 0.05) * (0.01 + 0.99 * np.sin(np.pi / 4)))
     assert float(schedule(50)) == pytest.approx(1e-3)
     assert float(schedule(100)) == pytest.approx(1e-4)
     longer = learning_rate({**OPTIONS, 'decay_steps': 200}, 100)

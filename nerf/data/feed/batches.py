@@ -13,23 +13,26 @@ from nerf.ray.structs import Pixel
 BATCHINGS = ('mixed', 'single_image')
 
 
+CROP = 0.5  # of width and height, in the first steps of a run with `crop_steps` (NeRF's code)
+
+
 @dataclasses.dataclass(frozen=True)
 class Batches:
-    """Which pixels make a batch.
+    """The choice of the pixels of each batch.
+
+    A batch is a function of (seed, step), so that any step can be made without the ones before it: resuming is exact and free.
 
     Attributes:
         seed: of the whole run.
         batch_size: pixels of a batch, of all processes and devices together.
         batching: 'mixed' draws from all pixels of all images, 'single_image' from one image for each batch.
-        crop_steps: during these first steps only the central part of each image is used.
-        crop_fraction: of its width and height, the part that is used.
+        crop_steps: during these first steps only the central half of each image is used.
     """
 
     seed: int
     batch_size: int
     batching: str = 'mixed'
     crop_steps: int = 0
-    crop_fraction: float = 0.5
 
     def __post_init__(self) -> None:
         if self.batching not in BATCHINGS:
@@ -38,12 +41,10 @@ class Batches:
             raise UserError(f'batch_size {self.batch_size} found, expected at least 1')
         if self.seed < 0:
             raise UserError(f'seed {self.seed} found, expected at least 0')
-        if not 0 < self.crop_fraction <= 1:
-            raise UserError(f'crop_fraction {self.crop_fraction} found, expected more than 0 and at most 1')
 
     def at(self, scene: Scene, images: np.ndarray, step: int) -> Pixel:
         """Return the whole batch of a step, of pixels of these `images` [k]."""
-        crop = self.crop_fraction if step < self.crop_steps else 1.0
+        crop = CROP if step < self.crop_steps else 1.0
         return pixel_batch(scene, images, self.seed, step, self.batch_size, self.batching, crop)
 
 

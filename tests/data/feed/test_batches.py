@@ -99,7 +99,7 @@ def test_resuming_and_rows_give_the_same_global_batches(scene):
 
 
 def test_the_crop_ends_after_its_steps(scene):
-    spec = Batches(seed=1, batch_size=300, batching='mixed', crop_steps=2, crop_fraction=0.5)
+    spec = Batches(seed=1, batch_size=300, batching='mixed', crop_steps=2)
     images = scene.indices('train')
     different = [len(np.unique(batch.rgba, axis=0)) for batch in itertools.islice(plain_batches(scene, spec, 0), 4)]
     assert different[:2] == [11, 11]
@@ -115,5 +115,3 @@ def test_specs_that_cannot_be():
         Batches(0, 0)
     with pytest.raises(UserError, match='seed -1'):
         Batches(-1, 8)
-    with pytest.raises(UserError, match=r'crop_fraction 1\.5'):
-        Batches(0, 8, crop_fraction=1.5)
