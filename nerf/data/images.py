@@ -1,7 +1,7 @@
-"""Images from files, and the arithmetic of 8-bit colour and alpha.
+"""Image files, downsampling, and conversion between straight and premultiplied alpha, 8 bits per channel.
 
-*Straight* pixels hold the colour of what is there and, apart from it, how much of the pixel it covers. *Premultiplied*
-pixels hold colour times alpha: the light that arrives, which is what may be averaged. A `Scene` holds these.
+With *straight* alpha, the colour is that of the surface, and alpha is the share of the pixel that it covers. With
+*premultiplied* alpha, the colour is multiplied by alpha; only these colours may be averaged. A `Scene` holds them.
 """
 
 import functools
@@ -17,23 +17,23 @@ from nerf.errors import UserError
 
 LOG = logging.getLogger('nerf')
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-# Not all that Pillow knows: for PostScript, it starts a program.
+# Not all formats of Pillow: for PostScript it starts an external program.
 KINDS = ('PNG', 'JPEG', 'WEBP', 'TIFF')
-DEFLATE = 1032  # times smaller than before, at most
+DEFLATE = 1032  # highest compression ratio of deflate
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
 def read_image(path: str) -> np.ndarray:
-    """Read an image file as straight RGBA, uint8 [height, width, 4]; without alpha in the file it is opaque.
+    """Read an image file as RGBA with straight alpha, uint8 [height, width, 4]; opaque if the file has no alpha.
 
     Raises:
-        UserError: no such file, not a whole image, more than 8 bits per channel, or too many pixels.
+        UserError: a missing file, a damaged image, more than 8 bits per channel, or too many pixels.
     """
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such image file; check the names in the scene against the files')
     try:
         bits = _png_bit_depth(path)
-        if bits is not None and bits > 8:  # Pillow would cut 16 bits of colour to 8 without a word
+        if bits is not None and bits > 8:  # Pillow would silently truncate 16 bits to 8
             raise UserError(f'{path}: found {bits} bits per channel, expected 8; convert the image first')
         with Image.open(path, formats=KINDS) as image:
             _expect_usable(path, image)
@@ -48,10 +48,10 @@ def read_image(path: str) -> np.ndarray:
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """Width and height of an image file, px, by its header.
+    """Return (width, height) of an image file, px, from its header.
 
     Raises:
-        UserError: no such file, or none that says so.
+        UserError: a missing file, or one without a readable header.
     """
     try:
         with Image.open(path, formats=KINDS) as image:
@@ -63,10 +63,10 @@ def size_of(path: str) -> tuple[int, int]:
 
 
 def read_shrunk(path: str, options: DataOptions) -> tuple[np.ndarray, tuple[int, int]]:
-    """Read an image at the target size, premultiplied uint8 [height, width, 4], and its (width, height) on disk, px.
+    """Read an image at the target size, premultiplied uint8 [height, width, 4]; also return its (width, height) on disk, px.
 
     Raises:
-        UserError: as `read_image` and `shrink`, naming the file.
+        UserError: as `read_image` and `shrink`; the message names the file.
     """
     straight = read_image(path)
     try:
@@ -76,19 +76,21 @@ def read_shrunk(path: str, options: DataOptions) -> tuple[np.ndarray, tuple[int,
 
 
 def resized(straight: np.ndarray, options: DataOptions) -> np.ndarray:
-    """Straight uint8 [height, width, 4] -> premultiplied uint8 at the size, and in the way, that was asked for."""
+    """Downsample straight uint8 [height, width, 4] to the target size, premultiplied uint8, by `shrink` or `shrink_paper`."""
     width = options.target_width(straight.shape[1])
     return shrink_paper(straight, width) if options.paper_alpha else shrink(straight, width)
 
 
 def premultiply(straight: np.ndarray) -> np.ndarray:
-    """Straight to premultiplied alpha, round(c a / 255), uint8 [..., 4] -> uint8 [..., 4]."""
+    """Convert straight to premultiplied alpha, round(c a / 255), uint8 [..., 4] -> uint8 [..., 4]."""
     colour, alpha = straight[..., :3].astype(np.uint16), straight[..., 3:]
     return np.concatenate([((colour * alpha + 127) // 255).astype(np.uint8), alpha], axis=-1)
 
 
 def shrink(straight: np.ndarray, width: int) -> np.ndarray:
-    """Area average of the light, rounded: straight uint8 [h, w, 4] -> premultiplied uint8 [round(h width / w), width, 4].
+    """Downsample by area averages of premultiplied colours, rounded.
+
+    Straight uint8 [h, w, 4] -> premultiplied uint8 [round(h width / w), width, 4].
 
     Raises:
         UserError: `width` is larger than the image.
@@ -102,9 +104,9 @@ def shrink(straight: np.ndarray, width: int) -> np.ndarray:
 
 
 def shrink_paper(straight: np.ndarray, width: int) -> np.ndarray:
-    """Shrink as `shrink` does, but average straight colours and cut off fractions, as the published multiscale data was made.
+    """Downsample like `shrink`, but average straight colours and truncate them, as the published multiscale data was made.
 
-    Colours hidden under alpha 0 leak into silhouettes, usually as a dark seam: only for comparing with published tables.
+    Colours hidden under alpha 0 leak into silhouettes, usually as a dark seam: use it only to compare with published tables.
 
     Raises:
         UserError: `width` is larger than the image.
@@ -115,16 +117,16 @@ def shrink_paper(straight: np.ndarray, width: int) -> np.ndarray:
 
 
 def _area_average(channel: np.ndarray, width: int) -> np.ndarray:
-    """Mean over the area that each new pixel covers, float64 [h, w] -> [round(h width / w), width].
+    """Average over the area that each new pixel covers, float64 [h, w] -> [round(h width / w), width].
 
-    Not Pillow's BOX filter, which takes whole pixels only and so is uneven where the ratio of the sizes is not whole.
+    Pillow's BOX filter is not used: it takes whole pixels only, so it is uneven where the ratio of the sizes is no integer.
     """
     height = max(1, round(channel.shape[0] * width / channel.shape[1]))
     return _average_rows(_average_rows(channel, height).T, width).T
 
 
 def _average_rows(values: np.ndarray, count: int) -> np.ndarray:
-    """Mean over each of `count` equal parts of the rows, float64 [n, m] -> [count, m], by differences of the integral."""
+    """Average each of `count` equal parts of the rows, float64 [n, m] -> [count, m], by differences of the cumulative sum."""
     rows = len(values)
     if count == rows:
         return values
@@ -141,10 +143,10 @@ def _expect_smaller(straight: np.ndarray, width: int) -> None:
 
 
 def _expect_usable(path: str, image: Image.Image) -> None:
-    """Refuse, before anything is decoded, what is too big or too deep."""
+    """Refuse an image with too many pixels or too many bits per channel before it is decoded."""
     if image.width * image.height > Image.MAX_IMAGE_PIXELS:
         raise UserError(f'{path}: {image.width} x {image.height} px are too many, expected {Image.MAX_IMAGE_PIXELS} at most')
-    # Eight pixels of one channel take a byte at least, of which deflate makes no less than a thousandth.
+    # Most pixels that the file can hold: at least one bit per channel, compressed by deflate at most DEFLATE times.
     most = 8 * DEFLATE * os.path.getsize(path) // len(image.getbands())
     if image.format == 'PNG' and image.width * image.height > most:
         raise UserError(f'{path}: says {image.width} x {image.height} px, but holds no more than {most}; replace the file')
@@ -153,7 +155,7 @@ def _expect_usable(path: str, image: Image.Image) -> None:
 
 
 def _png_bit_depth(path: str) -> int | None:
-    """Bits per channel (or palette index) by the header of a PNG; None if it is none."""
+    """Return the bits per channel (or palette index) from the header of a PNG; None if the file is not a PNG."""
     with open(path, 'rb') as file:
         head = file.read(25)
     if len(head) < 25 or not head.startswith(PNG_SIGNATURE):
@@ -163,5 +165,5 @@ def _png_bit_depth(path: str) -> int | None:
 
 @functools.cache
 def _say_converted(folder: str, mode: str) -> None:
-    """Once for each folder: not a line for each of its images."""
+    """Log a conversion once for each folder and mode, not for each image."""
     LOG.warning('%s: images of mode %s are converted to RGBA', folder, mode)

@@ -5,10 +5,10 @@ python -m nerf.data.multiscale --blender_dir=DIR --out=DIR [--paper]
 Every image is written at its full size and at 1/2, 1/4 and 1/8 of it, with a `metadata.json` in mip-NeRF's layout, see
 `nerf.data.formats.multiscale_blender`. DIR is a scene, or a folder of scenes, each of which gets its own folder.
 
-Colours are averaged as light, premultiplied, and rounded. What is written are the straight colours c = round(255 p / a)
-of the premultiplied p and alpha a: as |c a / 255 - p| < 1/2, loading them premultiplied gives exactly p again.
-With --paper, straight colours and alpha are halved in float32, each size from the one before, and their fractions cut
-off: the values of the published data, whose silhouettes have a dark seam.
+Premultiplied colours are averaged and rounded. The files hold the straight colours c = round(255 p / a) of premultiplied
+colours p and alpha a: as |c a / 255 - p| < 1/2, premultiplying them gives exactly p again.
+With --paper, straight colours and alpha are averaged in float32, each size from the one before, and truncated: these are
+the values of the published data, whose silhouettes have a dark seam.
 """
 
 import argparse
@@ -38,9 +38,9 @@ SAY_EVERY = 10  # seconds
 
 
 def convert(blender_dir: str, out: str, is_paper: bool = False) -> int:
-    """Write the scene in `blender_dir`, or the scenes in folders of it, at four sizes to `out`; the number of images written.
+    """Write the scene in `blender_dir`, or those in its subfolders, at four sizes to `out`; return the number of images.
 
-    All is written beside `out` and moved there at the end, so that nothing is ever left half written.
+    Files are written beside `out` and moved there at the end, so that a failure leaves nothing half written.
 
     Raises:
         UserError: no scene in `blender_dir` or a damaged one, an image whose size is not a multiple of 8, or `out` is not
@@ -55,7 +55,7 @@ def convert(blender_dir: str, out: str, is_paper: bool = False) -> int:
 
 
 def find_scenes(blender_dir: str) -> dict[str, str]:
-    """Find the folder of each scene, by the name of its folder within `blender_dir`; '' for `blender_dir` itself.
+    """Find the folder of each scene, keyed by its name within `blender_dir`; '' for `blender_dir` itself.
 
     Raises:
         UserError: no such folder, or no scene there.
@@ -71,12 +71,12 @@ def find_scenes(blender_dir: str) -> dict[str, str]:
 
 
 def scales(straight: np.ndarray) -> list[np.ndarray]:
-    """Shrink an image to 1, 1/2, 1/4 and 1/8: area averages of the light, rounded; straight uint8 [h / 2^d, w / 2^d, 4]."""
+    """Downsample by 1, 2, 4 and 8: area averages of premultiplied colours, rounded; straight uint8 [h / 2^d, w / 2^d, 4]."""
     return [straight, *(unpremultiply(shrink(straight, straight.shape[1] >> d)) for d in range(1, SCALES))]
 
 
 def scales_paper(straight: np.ndarray) -> list[np.ndarray]:
-    """Shrink as `scales`, but bit for bit as the published data: straight colours averaged in float32, fractions cut off."""
+    """Downsample like `scales`, but bit for bit as the published data: straight colours averaged in float32 and truncated."""
     values = [straight.astype(np.float32) / 255]
     while len(values) < SCALES:
         upper, lower = values[-1][0::2], values[-1][1::2]
@@ -85,19 +85,19 @@ def scales_paper(straight: np.ndarray) -> list[np.ndarray]:
 
 
 def unpremultiply(pixels: np.ndarray) -> np.ndarray:
-    """Straight colours round(255 p / a) that `premultiply` takes back to the same p, uint8 [..., 4] -> uint8 [..., 4]."""
+    """Compute straight colours round(255 p / a), which `premultiply` maps back to the same p, uint8 [..., 4] -> [..., 4]."""
     colour, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
     straight = (255 * colour + alpha // 2) // np.maximum(alpha, 1)
     return np.concatenate([straight, alpha], axis=-1).astype(np.uint8)
 
 
 def _write_scene(folder: Path, name: str, frames: Sequence[blender.Frame], is_paper: bool) -> None:
-    """One scene's images and its metadata.json."""
+    """Write one scene's images and its metadata.json."""
     for split in {frame.split for frame in frames}:
         (folder / f'images_{split}').mkdir(parents=True)
     metadata: dict[str, dict[str, list]] = {}
     said = time.monotonic()
-    with ThreadPoolExecutor() as pool:  # PNGs are read and written without Python's lock
+    with ThreadPoolExecutor() as pool:  # decoding and encoding PNGs releases the GIL
         rows = pool.map(_write_view, itertools.repeat(folder), frames, itertools.repeat(is_paper))
         for done, (frame, sizes) in enumerate(zip(frames, rows, strict=True), start=1):
             table = metadata.setdefault(frame.split, {})
@@ -111,7 +111,7 @@ def _write_scene(folder: Path, name: str, frames: Sequence[blender.Frame], is_pa
 
 
 def _write_view(folder: Path, frame: blender.Frame, is_paper: bool) -> list[dict[str, Any]]:
-    """The PNGs of one view; for each, what metadata.json says of it."""
+    """Write the PNGs of one view; return their entries of metadata.json."""
     straight = read_image(frame.path)
     height, width = straight.shape[:2]
     if height % SMALLEST or width % SMALLEST:
@@ -126,7 +126,7 @@ def _write_view(folder: Path, frame: blender.Frame, is_paper: bool) -> list[dict
 
 
 def _camera(frame: blender.Frame, width: int, height: int) -> dict[str, Any]:
-    """What metadata.json says of a camera: its range, its pose, and its lens in px of an image of this size."""
+    """Return a camera's entries of metadata.json: bounds, pose, and intrinsics in px of an image of this size."""
     focal = 0.5 * width / math.tan(0.5 * frame.angle)
     return {
         'cam2world': [*frame.pose.tolist(), [0.0, 0.0, 0.0, 1.0]],

@@ -1,4 +1,4 @@
-"""How a scene is to be read, whatever its format."""
+"""Options for reading a scene of any format."""
 
 import dataclasses
 from typing import Any
@@ -8,20 +8,20 @@ from nerf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """What the user may ask of a loader.
+    """Options of a loader.
 
     Attributes:
-        factor: images are made this many times smaller.
-        width: or made this wide, px; wins over `factor`.
-        near: where rays start, t; None: as the format has it.
-        far: where they end, t.
-        test_every: keep every Nth test image or, in formats without a test split, test on every Nth image;
+        factor: downsampling factor of the images.
+        width: or the width of the downsampled images, px; takes precedence over `factor`.
+        near: near bound of all rays, t; None: by the format and the scene type.
+        far: far bound of all rays, t; None: likewise.
+        test_every: keep every Nth test image or, in formats without a test split, hold out every Nth image;
             None: 1 and 8.
-        scene_type: object, forward_facing or unbounded: decides where the cameras are put, and near and far.
-        normalise: False leaves the cameras of photos where their file has them.
+        scene_type: object, forward_facing or unbounded: determines the frame of the cameras, near and far.
+        normalise: False keeps the cameras of photos in the frame of their file.
         paper_pixels: cast rays through the corners of pixels, as the original NeRF code does.
-        paper_alpha: shrink images with straight alpha, as the published multiscale data was made.
-        area_weighting: False has all pixels count the same, also those of images that a scene holds at several sizes.
+        paper_alpha: downsample images with straight alpha, as the published multiscale data was made.
+        area_weighting: False gives all pixels the same weight, also in scenes that hold each view at several sizes.
     """
 
     factor: int = 1
@@ -42,13 +42,13 @@ class DataOptions:
                 raise UserError(f'data option {name}: found {value}, expected at least 1')
 
     def target_width(self, full_width: int) -> int:
-        """Return the target width of an image of `full_width` px, px."""
+        """Return the width, px, to which an image of width `full_width` px is downsampled."""
         return self.width or max(1, round(full_width / self.factor))
 
 
 def options_of(config: Any) -> DataOptions:
     """Return the data options of a config."""
     names = ('factor', 'width', 'near', 'far', 'normalise', 'paper_pixels', 'paper_alpha', 'area_weighting')
-    # Run folders from before an entry existed do not have it.
+    # Configs of older run folders may lack newer entries.
     chosen = {name: config.data[name] for name in names if name in config.data}
     return DataOptions(test_every=config.test_every, scene_type=config.scene_type, **chosen)

@@ -1,4 +1,4 @@
-"""What a scene's type decides about its cameras: the frame they stand in, where rays start and end, and NDC."""
+"""Placement of a scene by its type: the frame of its cameras, the near and far bounds of rays, and NDC."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,19 +12,18 @@ from nerf.errors import UserError
 from nerf.ray.cameras import Camera
 from nerf.scene_types import scene_type_of
 
-ENDLESS = 1e6  # a far bound from which on rays are taken to have no end
-# Of the depths of the points in a picture, what lies before the first or behind the last is taken for outliers.
+ENDLESS = 1e6  # far bounds from here on count as infinite
+# Depths of an image's points outside these percentiles are taken for outliers.
 PERCENTILES = (0.1, 99.9)
-# Room before the nearest and behind the farthest of them.
+# Share of the depth left free before the nearest and behind the farthest of them.
 MARGIN = 0.1
-WIDEST = 85  # degrees off forward: in NDC, rays at 90 are infinitely long
+WIDEST = 85  # degrees from -z: in NDC, rays at 90 are infinitely long
 
 
 def place_scene(scene: Scene, options: DataOptions) -> Scene:
-    """Place a loaded scene as its type needs: unchanged for scene_type object, else by `place`.
+    """Transform a loaded scene to the frame of its type by `place`; unchanged for types with one object (`has_subject`).
 
-    Formats of rendered objects say where the object is, and where rays start and end. The cameras' near and far are then the
-    depths that they see.
+    Used for formats of rendered objects, which have a frame, near and far already; near and far are the depth bounds.
 
     Raises:
         UserError: as `place`.
@@ -40,16 +39,17 @@ def place_scene(scene: Scene, options: DataOptions) -> Scene:
 def place(
     cameras: Camera, poses: np.ndarray, points: np.ndarray, bounds: np.ndarray | None, options: DataOptions
 ) -> tuple[Camera, np.ndarray]:
-    """Place cameras (stacked, any poses, near and far) and points [n, 3] as `options.scene_type` needs them.
+    """Transform cameras (stacked) and points [n, 3] to the frame of `options.scene_type`, and set near, far and NDC.
 
     Args:
-        poses: [k, 3, 4], float64, in the file's world; they replace the cameras' own.
+        cameras: their poses, near and far are ignored and replaced.
+        poses: camera_to_world, [k, 3, 4], float64, in the file's world.
         points: [n, 3], surface points in the file's world; n may be 0.
-        bounds: [k, 2], nearest and farthest depths that cameras see, file's units, of which the extremes count; None: from
-            the points, else from where the cameras stand.
+        bounds: [k, 2], nearest and farthest depth in each image, file's units, of which the extremes are used; None: from
+            the points, else from the camera positions.
 
     Raises:
-        UserError: an unknown scene type, or one that these cameras cannot be.
+        UserError: an unknown scene type, or one that does not fit these cameras.
     """
     scene_type = scene_type_of(options.scene_type)
     if bounds is None:
@@ -61,7 +61,7 @@ def place(
     far = first_set(options.far, scene_type.far, (1 + MARGIN) * farthest * frame.scale)
     ndc = ndc_scales(cameras, poses) if scene_type.is_ndc else None
     count = len(poses)
-    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
+    with np.errstate(over='ignore'):  # overflow to infinity is refused by `check_camera`
         cameras = cameras.replace(
             camera_to_world=poses.astype(np.float32),
             near=np.full(count, near, np.float32),
@@ -73,12 +73,12 @@ def place(
 
 
 def choose_frame(poses: np.ndarray, nearest: float, options: DataOptions) -> Frame:
-    """Return the frame of the scene's type, or the file's own; `nearest` is the scene's nearest depth, file's units."""
+    """Return the frame of the scene type, or the file's without `normalise`; `nearest` is the nearest depth, file's units."""
     return FRAMES[scene_type_of(options.scene_type).frame](poses, nearest) if options.normalise else AS_IT_IS
 
 
 def forward_facing(poses: np.ndarray, nearest: float) -> Frame:
-    """Return the frame in which all cameras look along -z and the scene begins before the near plane at z = -1.
+    """Return the frame whose mean camera looks along -z, with the whole scene beyond the near plane at z = -1.
 
     Raises:
         UserError: a nearest depth that is not positive.
@@ -91,7 +91,7 @@ def forward_facing(poses: np.ndarray, nearest: float) -> Frame:
     return forward_facing_frame(poses, nearest)
 
 
-# Of (poses, nearest depth), by the name that `nerf.scene_types` has for them.
+# Functions of (poses, nearest depth), keyed by `SceneType.frame`.
 FRAMES: dict[str, Callable[[np.ndarray, float], Frame]] = {
     'object': lambda poses, nearest: object_frame(poses),
     'forward_facing': forward_facing,
@@ -105,10 +105,10 @@ def first_set(*values: float | None) -> float:
 
 
 def depth_bounds(cameras: Camera, poses: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Nearest and farthest depth that each camera sees, [k, 2], file's units.
+    """Compute the nearest and farthest depth in each camera's image, [k, 2], file's units.
 
-    By the points within its picture; by all cameras' distances to what they look at, d_min / 2 and d_max + d_min / 2, where
-    a camera has too few: for the Blender scenes that is their range.
+    They are percentiles of the depths of the points in the image. With fewer than 10 points they are d_min / 2 and
+    d_max + d_min / 2 of all cameras' distances d to the focus point, which gives the bounds 2 and 6 of the Blender scenes.
     """
     distance = np.linalg.norm(poses[:, :, 3] - focus_point(poses), axis=1)
     otherwise = 0.5 * distance.min(), distance.max() + 0.5 * distance.min()
@@ -116,7 +116,7 @@ def depth_bounds(cameras: Camera, poses: np.ndarray, points: np.ndarray) -> np.n
     for i, pose in enumerate(poses):
         local = (points - pose[:, 3]) @ pose[:, :3] * [1, -1, -1]
         seen = local[local[:, 2] > 0]
-        with np.errstate(over='ignore', invalid='ignore'):  # points may be anywhere, also too far away to be in a picture
+        with np.errstate(over='ignore', invalid='ignore'):  # points may lie anywhere, also too far away to be projected
             xy = seen @ np.asarray(cameras.camera_to_pixel[i], np.float64).T
             xy = xy[:, :2] / xy[:, 2:]
         inside = np.all((xy >= 0) & (xy <= [cameras.width[i], cameras.height[i]]), axis=1)
@@ -126,14 +126,14 @@ def depth_bounds(cameras: Camera, poses: np.ndarray, points: np.ndarray) -> np.n
 
 
 def ndc_scales(cameras: Camera, poses: np.ndarray) -> np.ndarray:
-    """Compute the scale of the scene's NDC, (2 f_x / width, 2 f_y / height), [k, 2], alike for all cameras.
+    """Compute the scale of NDC, (2 f_x / width, 2 f_y / height), [k, 2]: the median over the cameras, the same for all.
 
     Raises:
-        UserError: a camera that has rays which do not go forward (-z).
+        UserError: a camera has rays more than 85 degrees from forward (-z).
     """
     lenses = np.asarray(cameras.camera_to_pixel, np.float64)
     sizes = np.stack([cameras.width, cameras.height], axis=1)
-    # How far forward a ray goes is linear in its pixel, so corners decide.
+    # The angle is largest at a corner: a ray's forward component is linear in its pixel.
     angles = np.max([_off_forward(poses, lenses, sizes * corner) for corner in np.ndindex(2, 2)], axis=0)
     if angles.max() > WIDEST:
         i = int(np.argmax(angles))
@@ -146,7 +146,7 @@ def ndc_scales(cameras: Camera, poses: np.ndarray) -> np.ndarray:
 
 
 def _off_forward(poses: np.ndarray, lenses: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """The angles between -z and the rays of one pixel [k, 2] of each pinhole camera, degrees, [k]."""
+    """Compute the angle between -z and the ray of one pixel [k, 2] of each camera, without distortion, degrees, [k]."""
     at = np.linalg.solve(lenses, np.append(xy, np.ones((len(xy), 1)), axis=1)[:, :, None])
     rays = (poses[:, :, :3] @ (at * [[1], [-1], [-1]]))[:, :, 0]
     return np.degrees(np.arccos(np.clip(-rays[:, 2] / np.linalg.norm(rays, axis=1), -1, 1)))

@@ -1,20 +1,20 @@
-"""Where a scene stands: poses of any origin, orientation and scale, brought into the frame that its type expects."""
+"""Frames of a scene: poses of any origin, orientation and scale are normalised to the frame of the scene type."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-CAMERA_DISTANCE = 4.0  # of an object's cameras from it, as in the Blender scenes
-LEVEL = 0.01  # how far right axes may be from the horizon, mean square: a level hand's (0.1 rad)^2
-NEAREST = 4 / 3  # a forward-facing scene's nearest depth: the near plane at depth 1 lies a quarter in front of it
+CAMERA_DISTANCE = 4.0  # mean distance of the cameras from an object, as in the Blender scenes
+LEVEL = 0.01  # mean square angle of right axes from the horizon, of cameras held level by hand: (0.1 rad)^2
+NEAREST = 4 / 3  # nearest depth of a forward-facing scene: the near plane, at depth 1, lies a quarter closer
 
 
 class Frame(NamedTuple):
-    """A similarity x' = scale R (x - origin), from the world of a file to the one that is trained in.
+    """Similarity transform x' = scale R (x - origin), from the file's world to the world used in training.
 
     Attributes:
-        rotation: R, [3, 3], its rows are the new axes in the file's world.
-        origin: [3], what becomes 0, file's world.
+        rotation: R, [3, 3]; its rows are the new axes in the file's world.
+        origin: [3], the point that is mapped to 0, file's world.
         scale: [], world per unit of the file.
     """
 
@@ -35,14 +35,14 @@ AS_IT_IS = Frame(np.eye(3), np.zeros(3), 1.0)
 
 
 def focus_point(poses: np.ndarray) -> np.ndarray:
-    """Compute the point nearest to all optical axes of poses [k, 3, 4], in the least-squares sense, -> [3]."""
+    """Compute the focus point [3] of poses [k, 3, 4]: the least-squares nearest point to all optical axes."""
     axes, positions = poses[:, :, 2], poses[:, :, 3]
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
     return np.linalg.lstsq(across.sum(0), np.einsum('kij,kj->i', across, positions), rcond=None)[0]
 
 
 def unit(v: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Compute v / |v|, [3]; `otherwise` where v is too short to have a direction."""
+    """Compute v / |v|, [3]; `otherwise` if v is too short to have a direction."""
     length = np.linalg.norm(v)
     return v / length if length > 1e-3 else otherwise
 
@@ -50,17 +50,16 @@ def unit(v: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 def axes_by(backward: np.ndarray, up: np.ndarray) -> np.ndarray:
     """Return the rotation with rows right, up and backward: `backward` [3] (unit) exactly, `up` [3] as nearly as possible."""
     right = np.cross(up, backward)
-    # Looking straight up or down, any direction is as good as another.
+    # If up is parallel to backward, any right axis will do.
     right = unit(right, unit(np.cross(np.eye(3)[np.argmin(np.abs(backward))], backward), right))
     return np.stack([right, np.cross(backward, right), backward])
 
 
 def up_direction(poses: np.ndarray) -> np.ndarray:
-    """Compute the up direction of the cameras, unit [3]: the mean of their ups, but orthogonal to their right axes.
+    """Compute the up direction of the cameras, unit [3], from their right axes r_i and their mean up m.
 
-    A camera that is held level has its right axis on the horizon, however it is tilted. With r_i the right axes and m the
-    mean up it is what minimises mean_i (r_i . u)^2 + LEVEL |u - m|^2: cameras that look down at something from one side
-    only have a mean up that leans, but all their right axes are horizontal.
+    It minimises mean_i (r_i . u)^2 + LEVEL |u - m|^2. The mean alone leans if all cameras look down at an object from one
+    side, but the right axis of a camera that is held level is horizontal, however the camera is tilted.
     """
     right = poses[:, :, 0]
     mean = poses[:, :, 1].mean(0)
@@ -68,10 +67,10 @@ def up_direction(poses: np.ndarray) -> np.ndarray:
 
 
 def object_frame(poses: np.ndarray) -> Frame:
-    """Return the frame with the focus point in the origin, z up, cameras 4 away from it on average: as Blender scenes are."""
+    """Return the frame with the focus point at the origin, z up and a mean camera distance of 4, as in the Blender scenes."""
     centre = focus_point(poses)
     up = up_direction(poses)
-    # The x axis stays as it is, but for what it must: a scene that stands right is not turned.
+    # The x axis changes as little as possible: a scene whose z axis is up already is not rotated.
     toward = np.eye(3)[0] if abs(up[0]) < 0.9 else np.eye(3)[1]
     x = unit(toward - up * (up @ toward), toward)
     distance = np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean()
@@ -79,15 +78,15 @@ def object_frame(poses: np.ndarray) -> Frame:
 
 
 def forward_facing_frame(poses: np.ndarray, nearest: float) -> Frame:
-    """Return the frame with the mean camera in the origin along -z and the nearest depth at 4/3 (LLFF's recipe)."""
+    """Return the frame whose mean camera looks along -z from the origin, with the nearest depth at 4/3 (LLFF's recipe)."""
     backward = unit(poses[:, :, 2].mean(0), np.array([0.0, 0.0, 1.0]))
     return Frame(axes_by(backward, poses[:, :, 1].mean(0)), poses[:, :, 3].mean(0), NEAREST / nearest)
 
 
 def unbounded_frame(poses: np.ndarray) -> Frame:
-    """Return the principal axes of the camera positions, z the one along which they differ least, positions in [-1, 1]^3.
+    """Return the frame of the principal axes of the camera positions, scaled to [-1, 1]^3; they vary least along z.
 
-    As mip-NeRF 360's code does: centred on the mean position, and turned so that the cameras' mean up has z > 0.
+    As in mip-NeRF 360's code, it is centred on the mean position, and the cameras' mean up has z > 0.
     """
     origin = poses[:, :, 3].mean(0)
     positions = poses[:, :, 3] - origin

@@ -1,4 +1,4 @@
-"""The built-in scene: its cameras, its images at any width, its exact geometry, and a Blender-style folder of it.
+"""The built-in scene: its cameras, images of any width, exact geometry, and its export as a folder in Blender's layout.
 
 python -m nerf.data.procedural --out=DIR [--width=100]
 """
@@ -33,10 +33,10 @@ SMALLEST = 8  # px
 
 
 def _angles(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Azimuth and elevation of a split's cameras, radians.
+    """Return azimuth and elevation of a split's cameras, radians.
 
-    Training cameras lie on a Fibonacci spiral, evenly on the sphere from 5 to 75 degrees above the plate; the held-out
-    ones go around it once, rising and sinking.
+    Training cameras lie on a Fibonacci spiral, evenly on the sphere from 5 to 75 degrees above the plate. Held-out cameras
+    go around it once, at elevations between 20 and 46 degrees.
     """
     i = np.arange(COUNTS[split])
     share = (i + 0.5) / len(i)
@@ -49,7 +49,7 @@ def _angles(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def poses(split: str) -> np.ndarray:
-    """Return the camera_to_world matrices of a split, [k, 3, 4]: on the upper half sphere, towards the origin, z up."""
+    """Return the camera_to_world matrices of a split, [k, 3, 4]: on the upper hemisphere, looking at the origin, z up."""
     azimuth, elevation = _angles(split)
     zero = np.zeros_like(azimuth)
     right = np.stack([-np.sin(azimuth), np.cos(azimuth), zero], 1)
@@ -61,7 +61,7 @@ def views(width: int) -> tuple[tuple[str, ...], tuple[str, ...], Camera]:
     """Return names, splits and cameras of all images, `width` px wide and high; only the intrinsics depend on `width`.
 
     Raises:
-        UserError: if `width` is too small to show anything.
+        UserError: `width` is less than 8 px.
     """
     if width < SMALLEST:
         raise UserError(f'width {width} px found for the built-in scene, expected at least {SMALLEST}: choose a larger one')
@@ -75,9 +75,9 @@ def views(width: int) -> tuple[tuple[str, ...], tuple[str, ...], Camera]:
 
 
 def _colour(camera: Camera, xy: Array) -> Array:
-    """The colour [4] of ONE pixel, straight sRGB and alpha in [0, 1]: the mean over a grid of rays.
+    """Compute the colour [4] of ONE pixel, straight sRGB and alpha in [0, 1]: the mean over a grid of rays.
 
-    Colours are averaged premultiplied, and in sRGB: that is how images are composited.
+    Colours are averaged premultiplied and in sRGB, as images are composited.
     """
     steps = (jnp.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     grid = jnp.stack(jnp.meshgrid(steps, steps), -1).reshape(-1, 2)
@@ -87,14 +87,14 @@ def _colour(camera: Camera, xy: Array) -> Array:
 
 
 def _over_pixels(function: Callable) -> Callable:
-    """Lift a function of ONE (camera, xy) to pixels `xy` [k, 2] of the cameras (stacked) numbered [k]; numpy arrays."""
+    """Lift a function of ONE (camera, xy) to stacked cameras, camera indices [k] and pixels `xy` [k, 2]; numpy arrays."""
 
     @jax.jit
     def lifted(cameras: Camera, image: Array, xy: Array) -> Any:
         return in_chunks(lambda image, xy: function(cameras.at(image), xy), BLOCK)(image, xy)
 
     def call(cameras: Camera, image: np.ndarray, xy: np.ndarray) -> Any:
-        padded = np.arange(-(-len(image) // BLOCK) * BLOCK).clip(max=len(image) - 1)  # whole chunks: else two are compiled
+        padded = np.arange(-(-len(image) // BLOCK) * BLOCK).clip(max=len(image) - 1)  # whole chunks: one shape to compile
         return jax.tree.map(lambda values: np.asarray(values)[: len(image)], lifted(cameras, image[padded], xy[padded]))
 
     return call
@@ -106,7 +106,7 @@ _surfaces = _over_pixels(lambda camera, xy: trace(cast(camera, xy)))
 
 
 def _centres(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Image number [k] and centre [k, 2], px, of all pixels of all cameras, row by row, back to back."""
+    """Return image index [k] and centre [k, 2], px, of all pixels of all cameras, row by row, concatenated."""
     image, xy = [], []
     for i, (width, height) in enumerate(zip(cameras.width, cameras.height, strict=True)):
         rows, columns = np.divmod(np.arange(width * height), width)
@@ -116,7 +116,7 @@ def _centres(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
 
 
 def straight_images(cameras: Camera) -> list[np.ndarray]:
-    """Render stacked cameras: straight sRGB and alpha on a transparent background, uint8 [height, width, 4] each."""
+    """Render stacked cameras to straight sRGB and alpha on a transparent background, uint8 [height, width, 4] each."""
     image, xy = _centres(cameras)
     colours = np.zeros((len(image), 4), np.float32)
     seen = np.flatnonzero(_coverages(cameras, image, xy))
@@ -137,10 +137,10 @@ def ground_truth(camera: Camera) -> Surface:
 
 
 def load(width: int = 100) -> Scene:
-    """Make the built-in scene, its images `width` px wide and high.
+    """Render the built-in scene, its images `width` px wide and high.
 
     Raises:
-        UserError: if `width` is too small to show anything.
+        UserError: `width` is less than 8 px.
     """
     names, split, cameras = views(width)
     return make_scene(names, split, [premultiply(image) for image in straight_images(cameras)], cameras)
@@ -149,10 +149,10 @@ def load(width: int = 100) -> Scene:
 def write(out: str, width: int = 100) -> None:
     """Write the scene as a folder in the layout of the Blender scenes: PNGs with straight alpha and transforms_*.json.
 
-    All is written beside `out` and moved there at the end, so that nothing is ever left half written.
+    Files are written beside `out` and moved there at the end, so that a failure leaves nothing half written.
 
     Raises:
-        UserError: if `out` exists and is not an empty folder, cannot be written to, or `width` is too small.
+        UserError: `out` exists and is not an empty folder, or cannot be written, or `width` is less than 8 px.
     """
     with atomic_folder(out) as folder:
         _, split, cameras = views(width)
@@ -162,7 +162,7 @@ def write(out: str, width: int = 100) -> None:
 
 
 def _write_split(folder: Path, split: str, images: list[np.ndarray]) -> None:
-    """One split's PNGs and transforms file, below `folder`."""
+    """Write one split's PNGs and its transforms file below `folder`."""
     Path(folder, split).mkdir(parents=True)
     frames = []
     for i, (image, pose) in enumerate(zip(images, poses(split), strict=True)):

@@ -1,4 +1,4 @@
-"""The one internal form of a scene: images, cameras and splits, whatever format they came from."""
+"""The internal form of a scene, the same for all formats: images, cameras and splits."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,23 +15,23 @@ from nerf.ray.maths import matmul, norm
 from nerf.ray.structs import Array
 
 SPLITS = ('train', 'val', 'test')
-# Of what cameras say: float32 has room for the squares and products of such numbers.
+# Bound on the numbers of a camera: their squares and products do not overflow float32.
 LARGEST = 1e9
 CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)  # of an image of width and height 1
-EDGES = np.array([[0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]], np.float32)  # their middles
+EDGES = np.array([[0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]], np.float32)  # midpoints of its edges
 
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Posed images, of any sizes.
+    """Posed images of a scene, of any sizes.
 
     Attributes:
         names: one per image, unique: the split and the file's name without folder and ending, `test_r_0`.
         split: one of `SPLITS` per image.
-        pixels: uint8 [sum of width x height, 4]: premultiplied sRGB and alpha of all images, row by row, back to back.
+        pixels: uint8 [sum of width x height, 4]: premultiplied sRGB and alpha of all images, row by row, concatenated.
         cameras: a `Camera` of numpy arrays with a leading image axis.
-        weights: how much each pixel of an image counts in the loss, float32 [images]; 1 unless given.
-        points: float32 [n, 3], world, points of surfaces where the format has them; n may be 0.
+        weights: weight in the loss of each pixel of an image, float32 [images]; 1 unless given.
+        points: float32 [n, 3], world, surface points, such as those of a COLMAP model; n may be 0.
     """
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def offsets(self) -> np.ndarray:
-        """Where each image's pixels start in `pixels`, int64 [images + 1]; the last entry is their number."""
+        """Index of each image's first pixel in `pixels`, int64 [images + 1]; the last entry is the number of pixels."""
         sizes = self.cameras.width.astype(np.int64) * self.cameras.height
         return np.concatenate([[0], np.cumsum(sizes)])
 
@@ -61,11 +61,11 @@ class Scene:
         return self.pixels[start:stop].reshape(int(self.cameras.height[index]), int(self.cameras.width[index]), 4)
 
     def stem(self, index: int) -> str:
-        """Return an image's name without folder and ending, unique within its split (`r_0`): renders are named by it."""
+        """Return an image's name without its split (`r_0`), unique within the split; renders are named by it."""
         return self.names[index].removeprefix(f'{self.split[index]}_')
 
     def camera(self, index: int) -> Camera:
-        """Return one camera."""
+        """Return the camera of one image."""
         return self.cameras.at(index)
 
 
@@ -78,11 +78,11 @@ def make_scene(
 ) -> Scene:
     """Make a checked `Scene` from premultiplied uint8 images [height, width, 4] and their stacked cameras.
 
-    `weights` [images] say how much each pixel of an image counts in the loss; None: all the same.
+    `weights` [images] are the weights in the loss of each pixel of an image; None: all 1.
 
     Raises:
-        UserError: a pose, focal length or lens that cannot be, an image whose size is not its camera's, a weight that is
-            not positive, no training image.
+        UserError: an invalid camera or distortion, an image that is not uint8 or not of its camera's size, a weight that
+            is not positive, no training image.
     """
     for i, (name, image) in enumerate(zip(names, images, strict=True)):
         size = (int(cameras.height[i]), int(cameras.width[i]))
@@ -100,10 +100,10 @@ def make_scene(
 
 
 def check_camera(name: str, camera: Camera) -> None:
-    """Refuse a camera that cannot be: non-finite, not a rotation, no focal length, near not before far; see `check_lenses`.
+    """Check one camera: finite numbers, a rotation, positive focal lengths, 0 <= near < far. See also `check_lenses`.
 
     Raises:
-        UserError: naming the camera and what was found.
+        UserError: an invalid camera; the message names it and the value.
     """
     pose = np.asarray(camera.camera_to_world, np.float64)
     if not (np.abs(pose) < LARGEST).all():
@@ -130,12 +130,12 @@ def check_camera(name: str, camera: Camera) -> None:
 
 
 def check_lenses(names: Sequence[str], cameras: Camera) -> None:
-    """Refuse lenses (of stacked cameras) that cannot be undone: the image's corners must come back within half a pixel.
+    """Check that the distortion of stacked cameras can be inverted at the corners of the image, to half a pixel.
 
-    Of a fisheye, whose image may be a circle, the middles of the edges must.
+    For a fisheye, whose image may be a circle, the midpoints of the edges are checked instead.
 
     Raises:
-        UserError: naming the camera and its coefficients.
+        UserError: it cannot; the message names the camera and its coefficients.
     """
     if cameras.lens is None:
         return
@@ -150,13 +150,13 @@ def check_lenses(names: Sequence[str], cameras: Camera) -> None:
 
 
 def _listed(lens: Lens) -> str:
-    """The coefficients that count, for messages."""
+    """Format the coefficients that the distortion model uses, for messages."""
     names = ('k1', 'k2', 'k3', 'k4') if lens.is_fisheye else ('k1', 'k2', 'p1', 'p2', 'k3', 'k4', 'k5', 'k6')
     return ', '.join(f'{name} {float(value):g}' for name, value in zip(names, lens.coefficients, strict=False))
 
 
 def _miss(camera: Camera) -> Array:
-    """How far the outermost points of ONE camera's image are from where its lens shows what it shows there, px, []."""
+    """Compute the largest |distort(undistort(p)) - p| at the corners (fisheye: edge midpoints) of ONE image, px, []."""
     lens, to_pixel = camera.lens, camera.camera_to_pixel
     xys = jnp.where(lens.is_fisheye > 0, EDGES, CORNERS) * jnp.stack([camera.width, camera.height])[None]
 
@@ -174,9 +174,9 @@ _misses = jax.jit(over_rays(_miss))
 def stack_cameras(
     poses: np.ndarray, lenses: np.ndarray, sizes: np.ndarray, near: float | np.ndarray, far: float | np.ndarray
 ) -> Camera:
-    """Stack cameras from poses [k, 3, 4], intrinsics [k, 3, 3], (width, height) [k, 2] and one range or [k]."""
+    """Stack cameras from poses [k, 3, 4], intrinsics [k, 3, 3], (width, height) [k, 2] and bounds near, far, [] or [k]."""
     count = len(poses)
-    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
+    with np.errstate(over='ignore'):  # overflow to infinity is refused by `check_camera`
         poses, lenses = np.asarray(poses, np.float32), np.asarray(lenses, np.float32)
     return Camera(
         camera_to_world=poses,
@@ -189,7 +189,7 @@ def stack_cameras(
 
 
 def camera_arrays(cameras: Camera) -> dict[str, np.ndarray]:
-    """Return the fields of stacked cameras by name, distortion as lens_coefficients and lens_is_fisheye; without None."""
+    """Return the fields of stacked cameras that are not None, by name; `lens` as lens_coefficients and lens_is_fisheye."""
     fields = {field.name: getattr(cameras, field.name) for field in dataclasses.fields(Camera)}
     lens = fields.pop('lens')
     if lens is not None:
@@ -198,10 +198,10 @@ def camera_arrays(cameras: Camera) -> dict[str, np.ndarray]:
 
 
 def cameras_of_arrays(arrays: Mapping[str, np.ndarray]) -> Camera:
-    """Invert `camera_arrays`; other names are ignored.
+    """Make stacked cameras of the arrays of `camera_arrays`; other names are ignored.
 
     Raises:
-        KeyError: an array that all cameras have is not there.
+        KeyError: an array that all cameras need is missing.
     """
     names = [field.name for field in dataclasses.fields(Camera) if field.name not in ('lens', 'ndc')]
     lens = Lens(arrays['lens_coefficients'], arrays['lens_is_fisheye']) if 'lens_coefficients' in arrays else None
@@ -209,10 +209,10 @@ def cameras_of_arrays(arrays: Mapping[str, np.ndarray]) -> Camera:
 
 
 def with_corner_pixels(scene: Scene) -> Scene:
-    """Move rays to the corners of pixels instead of their centres, as the original NeRF code casts them.
+    """Move rays from the centres of pixels to their corners, as in the original NeRF code (`DataOptions.paper_pixels`).
 
-    The principal point moves by half a pixel, so training and evaluation agree. The `paper` switch of NUMERICS: on
-    images of 800 px it is worth little, on images reduced to 100 px it is what makes NeRF fall behind.
+    The principal point moves by half a pixel in all splits, so that training and evaluation agree. The effect is small on
+    images of 800 px; on images downsampled to 100 px it is why NeRF falls behind.
     """
     lenses = scene.cameras.camera_to_pixel.copy()
     lenses[:, :2, 2] += 0.5
