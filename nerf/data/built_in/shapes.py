@@ -1,8 +1,8 @@
-"""Where ONE ray enters a solid, in closed form: sphere, box, and frustum (cylinder, cone, slab).
+"""Intersections of ONE ray with solids in closed form: sphere, box, and frustum (cylinder, cone, slab).
 
-Every solid is convex and is seen from outside, so a ray has one entrance. Distances are measured along the unit
-`direction`. The origin is first moved to the ray's closest approach to the solid: the difference of two squares of
-the camera's distance would otherwise cost three digits of the seven that float32 has.
+All solids are convex and rays start outside, so a ray enters once. Distances are measured along the unit `direction`.
+The origin is first moved to the point of the ray closest to the solid: the difference of two squares of the camera's
+distance would otherwise cost three of float32's seven digits.
 """
 
 import math
@@ -20,7 +20,7 @@ Point = tuple[float, float, float]
 
 @struct.dataclass
 class Hit:
-    """Where a ray enters a solid.
+    """Point where a ray enters a solid.
 
     Attributes:
         distance: [], world, along the ray; infinite if the ray misses.
@@ -32,7 +32,7 @@ class Hit:
 
 
 def nearer(a: Hit, b: Hit) -> Hit:
-    """Return the first of two hits along one ray."""
+    """Return the nearer of two hits along one ray."""
     return jax.tree.map(lambda x, y: jnp.where(a.distance <= b.distance, x, y), a, b)
 
 
@@ -42,7 +42,7 @@ def _hit(found: Array, distance: Array, normal: Array) -> Hit:
 
 
 def _approach(origin: Array, direction: Array, centre: Point) -> tuple[Array, Array]:
-    """Distance to the point of the ray that is closest to `centre`, and that point relative to `centre`."""
+    """Return the distance to the point of the ray closest to `centre`, and that point relative to `centre`."""
     expect('one origin', origin, 3)
     expect('one direction', direction, 3)
     offset = origin - jnp.array(centre, jnp.float32)
@@ -98,7 +98,7 @@ def frustum(origin: Array, direction: Array, base: Point, height: float, radii: 
 
 
 def _cap(point: Array, direction: Array, z: float, radius: float) -> Hit:
-    """Where a ray crosses the horizontal disc at `z`, before or after `point`; the normal is turned against the ray."""
+    """Intersect a ray with the horizontal disc at `z`, before or after `point`; the normal points against the ray."""
     rise = jnp.where(jnp.abs(direction[2]) > 1e-9, direction[2], 1e-9)
     distance = (z - point[2]) / rise
     crossing = point + distance * direction
@@ -107,10 +107,10 @@ def _cap(point: Array, direction: Array, z: float, radius: float) -> Hit:
 
 
 def _side(point: Array, direction: Array, height: float, radius: float, slope: float) -> list[Hit]:
-    """Where a ray crosses the side of a frustum: twice, before or after `point`.
+    """Intersect a ray with the side of a frustum: two hits, before or after `point`.
 
-    The roots of a d^2 + 2 b d + c are q / a and c / q with q = -(b + sign(b) sqrt(b^2 - a c)), which stays exact where
-    a vanishes: rays along the axis of a cylinder or along the flank of a cone.
+    The roots of a d^2 + 2 b d + c are q / a and c / q with q = -(b + sign(b) sqrt(b^2 - a c)), which stays accurate where
+    a vanishes: for rays along the axis of a cylinder or along the side of a cone.
     """
     here, change = radius + slope * point[2], slope * direction[2]
     a = jnp.sum(direction[:2] ** 2) - change**2

@@ -1,8 +1,8 @@
-"""What ONE ray sees of the built-in scene: a few painted solids on a chequered plate, lit in closed form.
+"""Ray tracing of the built-in scene for ONE ray: a few painted solids on a chequered plate, shaded in closed form.
 
-The z axis points up; everything lies within 1.2 of the origin. Light is a sky above, the plate's reflection below, and one
-key light. What stands between a point and the light is approximated by spheres, for which both the occlusion of the
-sky and a soft shadow are formulas: no sampling, hence no noise.
+The z axis points up; all solids lie within 1.2 of the origin. Light comes from the sky above, from the plate below by
+reflection, and from one key light. Occluders are approximated by spheres, for which the occlusion of the sky and a soft
+shadow are formulas: without sampling there is no noise.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ CONE = (-0.44, -0.40, FLOOR)
 
 @struct.dataclass
 class Surface:
-    """What one ray sees.
+    """Surface point that one ray hits, or a miss.
 
     Attributes:
         rgb: [3], sRGB in [0, 1]; zeros for a miss.
         alpha: [], 1 for a hit, 0 for a miss.
-        distance: [], world, along the ray; where t = far for a miss.
+        distance: [], world, along the ray; that of t = far for a miss.
         normal: [3], unit, world, facing the camera; zeros for a miss.
     """
 
@@ -50,10 +50,10 @@ class Solid:
     """One object of the scene.
 
     Attributes:
-        enter: where a ray (origin [3], unit direction [3]) enters it.
-        paint: its colour at a world point [3] of its surface: linear RGB [3].
-        gloss: how much it shines, [0, 1].
-        proxies: spheres (x, y, z, radius) that fill it, to shade the other solids.
+        enter: intersects it with a ray (origin [3], unit direction [3]).
+        paint: returns its colour at a world point [3] of its surface, linear RGB [3].
+        gloss: strength of highlight and reflection, [0, 1].
+        proxies: spheres (x, y, z, radius) that fill it, for its shadows on the other solids.
     """
 
     enter: Callable[[Array, Array], Hit]
@@ -63,17 +63,17 @@ class Solid:
 
 
 def _colour(code: str) -> Array:
-    """Linear RGB [3] of an sRGB colour in hexadecimal."""
+    """Convert an sRGB colour in hexadecimal to linear RGB [3]."""
     return srgb_to_linear(jnp.array([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)]))
 
 
 def _choose(condition: Array, yes: str, no: str) -> Array:
-    """One of two colours [3]."""
+    """Return one of two colours [3], linear RGB."""
     return jnp.where(condition, _colour(yes), _colour(no))
 
 
 def _paint_plate(point: Array) -> Array:
-    """Chequered squares, a border with a scale on it, finer than a pixel at 100 px on purpose, and a plain rim."""
+    """Paint chequered squares, a border with tick marks (finer than a pixel at 100 px, on purpose), and a plain rim."""
     radius, is_top = norm(point[:2]), point[2] > FLOOR - 1e-3
     cell = jnp.floor(point[:2] / 0.36 + 0.5)
     squares = _choose(jnp.mod(cell[0] + cell[1], 2) < 1, 'f4ecdd', 'b3ccd6')
@@ -83,24 +83,24 @@ def _paint_plate(point: Array) -> Array:
 
 
 def _paint_ball(point: Array) -> Array:
-    """Two halves of similar colour, divided by a leaning plane."""
+    """Paint two halves of similar colour, divided by an inclined plane."""
     local = point - jnp.array(BALL[:3])
     return _choose(jnp.sum(local * jnp.array([0.75, 0.3, 0.55])) > 0, 'f6c3bd', 'e58a9b')
 
 
 def _paint_cylinder(point: Array) -> Array:
-    """One ring around the middle of a light cylinder."""
+    """Paint one ring around the middle of a light cylinder."""
     return _choose(jnp.abs(point[2] - FLOOR - 0.33) < 0.12, '6fae8c', 'b5d8bf')
 
 
 def _paint_box(point: Array) -> Array:
-    """A frame along every edge: where two of the local coordinates are large, relative to the half edges."""
+    """Paint a frame along every edge, where two of the local coordinates are large relative to the half edges."""
     local = jnp.abs(turn(point - jnp.array(BOX_CENTRE), -BOX_ANGLE)) / jnp.array(BOX_HALF)
     return _choose(jnp.sum(local > 0.7) > 1, '4a9fb0', '86c5cf')
 
 
 def _plain(code: str) -> Callable[[Array], Array]:
-    """One colour everywhere."""
+    """Return a paint of one colour everywhere."""
     return lambda _: _colour(code)
 
 
@@ -134,14 +134,14 @@ SOLIDS = (
     ),
 )
 
-KEY_LIGHT = (-0.45, -0.50, 0.74)  # towards the light; made a unit vector where used
+KEY_LIGHT = (-0.45, -0.50, 0.74)  # towards the light; normalised where used
 
 
 def _shade_of(point: Array, normal: Array, light: Array, proxy: Array, owned: Array) -> tuple[Array, Array]:
-    """How much of the sky and of the key light a sphere (x, y, z, radius) [4] takes from a point: two numbers in [0, 1].
+    """Compute the shares of sky and key light, in [0, 1], that a sphere (x, y, z, radius) [4] occludes at a point.
 
-    Sky: the form factor of a sphere in full view, cos(theta) r^2 / d^2. Light: how far its beam passes inside of the
-    sphere, over a penumbra that widens with the way. A solid does not shade itself (`owned`).
+    Sky: the form factor of a sphere in full view, cos(theta) r^2 / d^2. Key light: how far inside the sphere the light ray
+    passes, relative to a penumbra that widens with distance. A solid does not shade itself (`owned`).
     """
     centre, radius = proxy[:3] - point, proxy[3]
     square = jnp.maximum(jnp.sum(centre**2), radius**2)
@@ -154,7 +154,7 @@ def _shade_of(point: Array, normal: Array, light: Array, proxy: Array, owned: Ar
 
 
 def _light(point: Array, normal: Array, viewdir: Array, solid: Array) -> tuple[Array, Array]:
-    """Diffuse and mirrored light [3], linear, that a point of solid number `solid` sends back along `viewdir`."""
+    """Compute the diffuse and specular light [3], linear RGB, that a point of solid `solid` reflects back along `viewdir`."""
     light = normalise(jnp.array(KEY_LIGHT))
     proxies = jnp.array([proxy for each in SOLIDS for proxy in each.proxies])
     owners = jnp.array([i for i, each in enumerate(SOLIDS) for _ in each.proxies])
@@ -177,7 +177,7 @@ def _light(point: Array, normal: Array, viewdir: Array, solid: Array) -> tuple[A
 
 
 def trace(ray: Ray) -> Surface:
-    """Find the nearest surface along one ray and its colour.
+    """Intersect one ray with the scene and shade the nearest surface.
 
     Raises:
         ValueError: if given a batch of rays.

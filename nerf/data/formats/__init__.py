@@ -1,4 +1,4 @@
-"""The formats by name, how they are recognised, and how a scene of any of them is read."""
+"""Registry of the scene formats by name; detection of a format, and loading of a scene of any of them."""
 
 import dataclasses
 import hashlib
@@ -24,14 +24,14 @@ BUILT_IN_WIDTH = 400
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One way to keep a scene on disk.
+    """One format of scenes on disk.
 
     Attributes:
         looked_for: the file by which a folder is recognised, for messages.
-        holds: whether a folder (or file) is of this format.
-        load: reads it.
-        sources: the files that the scene is made from.
-        is_object: whether its scenes are rendered objects, which stand right for that scene type and know near and far.
+        holds: returns whether a folder (or file) is of this format.
+        load: loads the scene.
+        sources: lists the files that the scene is made from.
+        is_object: whether its scenes are rendered objects, with the frame, near and far of scene_type object.
     """
 
     looked_for: str
@@ -42,7 +42,7 @@ class Format:
 
 
 def load_built_in(folder: str, options: DataOptions) -> Scene:
-    """Make the built-in scene, which needs no files; 400 px wide unless the options say otherwise."""
+    """Render the built-in scene, which needs no files; 400 px wide by default."""
     scene = procedural.load(options.target_width(BUILT_IN_WIDTH))
     cameras = scene.cameras
     near = cameras.near if options.near is None else np.full_like(cameras.near, options.near)
@@ -51,7 +51,7 @@ def load_built_in(folder: str, options: DataOptions) -> Scene:
 
 
 FORMATS: dict[str, Format] = {
-    # Before Blender's: with intrinsics in its transforms_train.json, a scene is none of these.
+    # Before 'blender': a transforms_train.json with intrinsics is not a Blender scene's.
     'transforms': Format(transforms.FILE, transforms.holds, transforms.load, transforms.sources),
     'blender': Format('transforms_train.json', blender.holds, blender.load, blender.sources, is_object=True),
     'tiny_nerf': Format(tiny_nerf.FILE, tiny_nerf.holds, tiny_nerf.load, tiny_nerf.sources, is_object=True),
@@ -59,7 +59,7 @@ FORMATS: dict[str, Format] = {
         multiscale_loader.FILE, multiscale_loader.holds, multiscale_loader.load, multiscale_loader.sources, is_object=True
     ),
     'deepvoxels': Format('train/intrinsics.txt', deepvoxels.holds, deepvoxels.load, deepvoxels.sources, is_object=True),
-    # Before LLFF's: the model that its rows were made from has names and lenses, too; LLFF's own recipes ask for the rows.
+    # Before 'llff': the COLMAP model has image names and distortion, too. The configs of LLFF scenes set data.format to llff.
     'colmap': Format('sparse/0/cameras.bin', colmap.holds, colmap.load, colmap.sources),
     'llff': Format(llff.FILE, llff.holds, llff.load, llff.sources),
     BUILT_IN: Format('nothing', lambda folder: False, load_built_in, lambda folder, options: [], is_object=True),
@@ -67,10 +67,10 @@ FORMATS: dict[str, Format] = {
 
 
 def load_scene(format: str | None, data_dir: str | None, scene: str, options: DataOptions) -> Scene:
-    """Load the scene called `scene`; `format` None: detected from `data_dir`, and without `data_dir` the built-in scene.
+    """Load the scene `scene` of `data_dir`; `format` None: detect it or, without `data_dir`, render the built-in scene.
 
     Raises:
-        UserError: an unknown format, nothing of a known format in `data_dir`, or what the format's loader finds.
+        UserError: an unknown format, no scene of a known format in `data_dir`, or as the format's loader.
     """
     format, folder = resolve_source(format, data_dir, scene)
     loaded = _load(FORMATS[format], folder, options)
@@ -80,15 +80,15 @@ def load_scene(format: str | None, data_dir: str | None, scene: str, options: Da
 def _load(format: Format, folder: str, options: DataOptions) -> Scene:
     if scene_type_of(options.scene_type).has_subject or not format.is_object:
         return format.load(folder, options)
-    # Elsewhere near and far are no depths, so the ones asked for are not for the loader.
+    # In other frames near and far are not the loader's depths, so the options' bounds are left to `place_scene`.
     return place_scene(format.load(folder, dataclasses.replace(options, near=None, far=None)), options)
 
 
 def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tuple[str, str]:
-    """Return the format's name and the folder (or file) that it reads, '' for the built-in scene.
+    """Return the format's name and the folder (or file) to load, '' for the built-in scene.
 
     Raises:
-        UserError: an unknown format, or nothing of a known format in `data_dir`.
+        UserError: an unknown format, or no scene of a known format in `data_dir`.
     """
     if format is not None and format not in FORMATS:
         raise unknown('data.format', format, FORMATS)
@@ -103,8 +103,10 @@ def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tupl
 def find_source(data_dir: str, scene: str) -> str:
     """Find the folder (or file) of a scene: `data_dir/scene` if that exists, else `data_dir` itself.
 
+    `data_dir/train/scene` is found as well, as in the archive of DeepVoxels.
+
     Raises:
-        UserError: neither is there, or neither is a scene.
+        UserError: no `data_dir`, or one that holds other scenes, but not `scene`.
     """
     data_dir = os.path.abspath(os.path.expanduser(data_dir))
     if not os.path.exists(data_dir):
@@ -129,7 +131,7 @@ def detect_format(folder: str) -> str:
     """Detect the format of `folder` (or file) and return its name.
 
     Raises:
-        UserError: none of them.
+        UserError: no known format.
     """
     for name, format in FORMATS.items():
         if format.holds(folder):
@@ -139,14 +141,14 @@ def detect_format(folder: str) -> str:
 
 
 def fingerprint(format: str, folder: str, options: DataOptions) -> str:
-    """Return 16 hex digits that change when the scene may: options, the loaders' code, and each file's path, size and time.
+    """Return 16 hex digits that change with the options, the loaders' code, and each file's path, size and time.
 
     Raises:
         UserError: the scene's files are missing or do not list its images.
     """
     digest = hashlib.sha256(repr((format, dataclasses.astuple(options))).encode())
     data = Path(__file__).parents[1]
-    for readers in (data, data / 'formats', data / 'built_in'):  # what reads; not what inspects, captures or feeds
+    for readers in (data, data / 'formats', data / 'built_in'):  # not inspect, capture and feed
         for code in sorted(readers.glob('*.py')):
             digest.update(code.read_bytes())
     for path in FORMATS[format].sources(folder, options):
@@ -159,7 +161,7 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
 
 
 def _thin_test(scene: Scene, every: int | None) -> Scene:
-    """The scene with every Nth of its test images."""
+    """Keep every Nth of the test images of a scene, and all others."""
     kept = thin_out(range(len(scene.names)), scene.split, every)
     return make_scene(
         [scene.names[i] for i in kept],

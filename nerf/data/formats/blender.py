@@ -1,7 +1,7 @@
-"""Scenes as the NeRF synthetic data has them: `transforms_train.json` and its like beside folders of images.
+"""Scenes in the format of NeRF's synthetic (Blender) data: `transforms_train.json`, of the other splits too, and images.
 
-`transform_matrix` is camera-to-world with OpenGL's axes, which is our convention too; `camera_angle_x` is the full
-horizontal angle of view in radians, so the focal length is half the image's width over the tangent of half the angle.
+`transform_matrix` is camera-to-world with OpenGL's axes, as everywhere here. `camera_angle_x` is the full horizontal angle
+of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x).
 """
 
 import math
@@ -23,7 +23,7 @@ ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
 
 
 class Frame(NamedTuple):
-    """One entry of a transforms file: its name and split, its image's file, [R|t] and the angle of view in radians."""
+    """One entry of a transforms file: name, split, image file, [R|t], angle of view in radians, and the transforms file."""
 
     name: str
     split: str
@@ -39,13 +39,13 @@ def holds(folder: str) -> bool:
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """Load the scene in `folder`: training, validation and test images, in this order; t runs from 2 to 6 unless set.
+    """Load the scene in `folder`: training, validation and test images, in this order; near is 2 and far 6 unless set.
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, by name.
+        UserError: a missing, damaged or invalid file; the message names it.
     """
     frames = read_frames(folder, options)
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images, full_sizes = zip(*pool.map(lambda frame: read_shrunk(frame.path, options), frames), strict=True)
     sizes = np.array([image.shape[1::-1] for image in images])
     cameras = stack_cameras(
@@ -64,17 +64,17 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """List the files that the scene is made from.
 
     Raises:
-        UserError: as `load`, but for what is inside of the images.
+        UserError: as `load`, except for the contents of the images.
     """
     frames = read_frames(folder, options)
     return sorted({frame.listed_in for frame in frames} | {frame.path for frame in frames})
 
 
 def read_frames(folder: str, options: DataOptions) -> list[Frame]:
-    """Read all frames of the splits that exist.
+    """Read the frames of all splits that exist; of the test split, every `options.test_every`th.
 
     Raises:
-        UserError: no such folder, no training split, or a file that does not say what it should.
+        UserError: no such folder, no training split, or an invalid file.
     """
     if not os.path.isdir(folder):
         raise UserError(f'{folder}: no such folder; give the one that holds transforms_train.json')
@@ -108,13 +108,13 @@ def _read_split(folder: str, split: str) -> list[Frame]:
 
 
 def _image_path(folder: str, path: str, where: str) -> str:
-    """The file that a frame means: with its ending or, as usual, without it."""
+    """Return the image file of a frame, whose `file_path` has an ending or, as usual, none (.png)."""
     file = os.path.join(folder, path_within(path, where))
     return file if os.path.isfile(file) else f'{file}.png'
 
 
 def _names(paths: list[str], where: str) -> list[str]:
-    """What to call the frames: their files' names or, where these repeat (`a/rgb`, `b/rgb`), their whole paths."""
+    """Return names for the frames: their file names or, if these repeat (`a/rgb`, `b/rgb`), their whole paths."""
     whole = [_without_ending(os.path.normpath(path)) for path in paths]
     for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
         if len(set(names)) == len(names):
@@ -128,9 +128,9 @@ def _without_ending(path: str) -> str:
 
 
 def _lenses(angles: np.ndarray, sizes: np.ndarray, full_sizes: np.ndarray) -> np.ndarray:
-    """Intrinsics [k, 3, 3] of images of `sizes` (width, height) [k, 2] that were `full_sizes` on disk.
+    """Compute intrinsics [k, 3, 3] of images of `sizes` (width, height) [k, 2] that were `full_sizes` on disk.
 
-    Pixels are square on disk. The two sizes are rounded apart from each other, so each axis has its own ratio.
+    Pixels are square on disk. Width and height are rounded separately, so each axis has its own ratio.
     """
     focal = 0.5 * full_sizes[:, 0] / np.tan(0.5 * angles)
     lenses = np.tile(np.eye(3), (len(sizes), 1, 1))

@@ -1,7 +1,7 @@
 """Scenes reconstructed by COLMAP: a sparse model, and the photos it was made from in `images`, `images_2` and so on.
 
 The model's poses are world-to-camera in OpenCV's axes (x right, y down, looking along +z); its intrinsics are for `images`.
-Where its world's origin, axes and unit are is chance, so `scene_type` decides where the cameras stand.
+The origin, axes and unit of its world are arbitrary, so `scene_type` determines the frame of the cameras.
 """
 
 import logging
@@ -16,9 +16,9 @@ from nerf.data.scene import Scene
 from nerf.errors import UserError
 
 LOG = logging.getLogger('nerf')
-# Where the model lies in the scene folder: as COLMAP and the mip-NeRF 360 scenes have it, by hand, as nerfstudio has it.
+# Folders of the model within the scene's: of COLMAP and the mip-NeRF 360 scenes, made by hand, and of nerfstudio.
 MODEL_FOLDERS = ('sparse/0', 'sparse', 'colmap/sparse/0')
-# From OpenCV's camera axes to OpenGL's: y and z turned.
+# From OpenCV's camera axes to OpenGL's: y and z change sign.
 TURNED = np.array([1.0, -1.0, -1.0])
 
 
@@ -31,8 +31,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     """Load the scene in `folder`, its photos sorted by name and every eighth (`options.test_every`th) held out.
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, by name; more than half of the model's
-            photos are missing.
+        UserError: a missing, damaged or invalid file; the message names it. More than half of the model's photos are
+            missing.
     """
     where = model_folder(folder)
     model = read_model(where)
@@ -46,7 +46,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """List the files that the scene is made from: the model's, and all images of any size.
 
     Raises:
-        UserError: no whole model.
+        UserError: no complete model.
     """
     model = model_files(model_folder(folder))
     roots = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith('images') and entry.is_dir())
@@ -57,7 +57,7 @@ def model_folder(folder: str) -> str:
     """Return the folder of the model in the scene's folder, the first of `MODEL_FOLDERS` that holds one.
 
     Raises:
-        UserError: there is none.
+        UserError: no model.
     """
     for inner in MODEL_FOLDERS:
         path = os.path.join(folder, inner)
@@ -71,9 +71,9 @@ def _has_cameras(folder: str) -> bool:
 
 
 def _image_files(folder: str, model: Model, options: DataOptions) -> tuple[str, list[str | None]]:
-    """The folder of images to read, and the file in it of each image, None where there is none.
+    """Return the folder of images to read, and the file in it of each image, None if it is missing.
 
-    Smaller copies under other names, as in LLFF's scenes, are nobody's: the full-size images are shrunk then.
+    If smaller copies have other names than the model's images, as in LLFF's scenes, full-size images are downsampled.
     """
     root = image_folder(folder, max(camera.width for camera in model.cameras.values()), options)
     for choice in dict.fromkeys((root, os.path.join(folder, 'images'))):
@@ -84,7 +84,7 @@ def _image_files(folder: str, model: Model, options: DataOptions) -> tuple[str, 
 
 
 def make_photo(model: Model, image: ModelImage, path: str) -> Photo:
-    """Convert one image of the model, whose file is `path`.
+    """Convert one image of the model, with file `path`, to a photo with pose and intrinsics.
 
     camera_to_world = [R^T diag(1, -1, -1) | -R^T t] for x_camera = R x_world + t.
     """
@@ -95,7 +95,7 @@ def make_photo(model: Model, image: ModelImage, path: str) -> Photo:
 
 
 def _say_left_out(where: str, root: str, count: int, photos: list[Photo]) -> None:
-    """Say how many of the model's images have no file and how many files no pose; refuse if most have none."""
+    """Log how many of the model's images have no file and how many files have no pose; refuse if most files are missing."""
     missing = count - len(photos)
     if missing > count / 2:
         raise UserError(

@@ -1,6 +1,6 @@
-"""COLMAP's binary files, byte by byte: no count is believed before the bytes that it promises are seen to be there.
+"""Reader of COLMAP's binary files; counts are checked against the bytes that are left in the file.
 
-All numbers are little-endian. What these functions return is as those of `nerf.data.formats.colmap_text` do.
+All numbers are little-endian. The functions return the same as those of `nerf.data.formats.colmap_text`.
 """
 
 import struct
@@ -21,10 +21,10 @@ TRACK_ENTRY = 8
 
 
 class Cursor:
-    """A place in a file that is read from its start to its end."""
+    """Position in a file that is read from start to end."""
 
     def __init__(self, path: str) -> None:
-        """At the start of the file at `path`."""
+        """Read the file at `path` and start at its first byte."""
         with open(path, 'rb') as file:
             self.data = file.read()
         self.path = path
@@ -32,14 +32,14 @@ class Cursor:
 
     @property
     def left(self) -> int:
-        """How many bytes follow."""
+        """Number of bytes left."""
         return len(self.data) - self.at
 
     def take(self, layout: struct.Struct) -> tuple:
-        """Read the next numbers.
+        """Read the next numbers, in this layout.
 
         Raises:
-            UserError: fewer bytes follow.
+            UserError: fewer bytes are left.
         """
         if layout.size > self.left:
             raise cut_off(self.path)
@@ -51,7 +51,7 @@ class Cursor:
         """Read the next number, a count of entries that take `size` bytes each at least.
 
         Raises:
-            UserError: so many do not fit into the rest of the file.
+            UserError: so many entries do not fit into the rest of the file.
         """
         (count,) = self.take(COUNT)
         if count > self.left // size:
@@ -64,7 +64,7 @@ class Cursor:
         """Read the next text, up to a zero byte.
 
         Raises:
-            UserError: no such byte soon, or not UTF-8.
+            UserError: no zero byte within 1024 bytes, or not UTF-8.
         """
         end = self.data.find(b'\0', self.at, self.at + LONGEST_NAME + 1)
         if end < 0:
@@ -78,10 +78,10 @@ class Cursor:
             raise UserError(f'{self.path}: found an image name that is not UTF-8; rename the image and export anew') from None
 
     def end(self) -> None:
-        """Nothing may follow.
+        """Check that no bytes are left.
 
         Raises:
-            UserError: something does.
+            UserError: some are.
         """
         if self.left:
             raise UserError(f'{self.path}: {self.left} bytes follow after its last entry, expected none; export the model anew')
@@ -93,10 +93,10 @@ def cut_off(path: str) -> UserError:
 
 
 def read_cameras(path: str) -> list[tuple[int, ModelCamera]]:
-    """Ids and cameras of cameras.bin.
+    """Read the ids and cameras of cameras.bin.
 
     Raises:
-        UserError: a damaged file, or a camera that cannot be.
+        UserError: a damaged file, or an invalid camera.
     """
     cursor = Cursor(path)
     cameras = []
@@ -110,7 +110,7 @@ def read_cameras(path: str) -> list[tuple[int, ModelCamera]]:
 
 
 def read_images(path: str) -> list[tuple]:
-    """Ids, quaternions, translations, camera ids, names, and ids of the points seen (int64 array), of images.bin.
+    """Read ids, quaternions, translations, camera ids, names, and ids of the observed points (int64 array) of images.bin.
 
     Raises:
         UserError: a damaged file.
@@ -129,7 +129,7 @@ def read_images(path: str) -> list[tuple]:
 
 
 def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ids int64 [n], positions float64 [n, 3], colours uint8 [n, 3] and errors float64 [n], px, of points3D.bin.
+    """Read ids int64 [n], positions float64 [n, 3], colours uint8 [n, 3] and errors float64 [n], px, of points3D.bin.
 
     Raises:
         UserError: a damaged file.
@@ -138,7 +138,7 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     count, data, at = cursor.count('points', POINT.itemsize), cursor.data, cursor.at
     starts = np.empty(count, np.int64)
     last, track = len(data) - POINT.itemsize, POINT.fields['track'][1]
-    for i in range(count):  # the only loop over points, so it does nothing else
+    for i in range(count):  # the only Python loop over points, so it is kept short
         if at > last:
             raise cut_off(path)
         starts[i] = at
@@ -147,6 +147,6 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
         raise cut_off(path)
     cursor.at = at
     cursor.end()
-    # Every byte of the file as the start of a point, without a copy; then those that are one.
+    # A view with a point at every byte of the file, without a copy; then the points at their starts.
     points = np.ndarray(max(0, last + 1), POINT, data, strides=(1,))[starts]
     return points['id'], points['xyz'], points['colour'], points['error']

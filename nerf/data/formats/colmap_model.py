@@ -1,6 +1,6 @@
-"""A sparse model as COLMAP writes it: cameras, posed images and points, from binary or text files that may be damaged.
+"""COLMAP's sparse models: cameras, posed images and points, from binary or text files that may be damaged.
 
-Our own reader, as the official one believes what a damaged file says about its own size.
+COLMAP's own reader is not used, as it trusts the counts in a damaged file.
 """
 
 import dataclasses
@@ -25,12 +25,12 @@ class ModelImage:
     """One posed image: x_camera = rotation x_world + translation, in OpenCV's axes (y down, looking along +z).
 
     Attributes:
-        id: its number in the file.
+        id: in the file.
         name: of its file, within the folder of images.
         camera_id: a key of `Model.cameras`.
         rotation: [3, 3], float64.
         translation: [3], float64, units of the file.
-        seen: rows of `Model.points` that it sees, int64 [k], ascending.
+        seen: rows of `Model.points` that it observes, int64 [k], ascending.
     """
 
     id: int
@@ -43,7 +43,7 @@ class ModelImage:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """Cameras by their ids, images in the order of the file, and points.
+    """Sparse model: cameras, posed images and points.
 
     Attributes:
         cameras: by id.
@@ -61,10 +61,10 @@ class Model:
 
 
 def model_files(folder: str) -> list[str]:
-    """Return the three files of the model in `folder`: the binary ones or, if one of these is missing, those of text.
+    """Return the three files of the model in `folder`: the binary files or, if one of these is missing, the text files.
 
     Raises:
-        UserError: one of them is missing, or all.
+        UserError: neither set is complete.
     """
     choices = [[os.path.join(folder, part + ending) for part in PARTS] for ending in READERS]
     for paths in choices:
@@ -81,7 +81,7 @@ def read_model(folder: str) -> Model:
     """Read and check the model in `folder`; memory and time are bounded by the sizes of its files.
 
     Raises:
-        UserError: a file that is missing, damaged, or says what cannot be, by name.
+        UserError: a missing, damaged or invalid file; the message names it.
     """
     cameras_path, images_path, points_path = model_files(folder)
     reader = READERS[os.path.splitext(cameras_path)[1]]
@@ -103,7 +103,7 @@ def read_model(folder: str) -> Model:
 
 
 def _expect_some_and_once(path: str, thing: str, key: str, values: Sequence[int | str]) -> None:
-    """Refuse a file without entries, or with two of the same id or name."""
+    """Refuse a file without entries, or with two entries of the same id or name."""
     if not values:
         raise UserError(f'{path}: holds no {thing}, expected at least one; export the model anew')
     value, times = Counter(values).most_common(1)[0]
@@ -112,7 +112,7 @@ def _expect_some_and_once(path: str, thing: str, key: str, values: Sequence[int 
 
 
 def _check_points(path: str, ids: np.ndarray, points: np.ndarray, errors: np.ndarray) -> None:
-    """Refuse two points of one id, and numbers that are not finite."""
+    """Refuse points of the same id, and positions or errors that are not finite."""
     if (np.diff(np.sort(ids)) == 0).any():
         raise UserError(f'{path}: has several points of the same id; expected each once: export the model anew')
     bad = ~(np.isfinite(points).all(1) & np.isfinite(errors))
@@ -121,11 +121,11 @@ def _check_points(path: str, ids: np.ndarray, points: np.ndarray, errors: np.nda
 
 
 def _rows(ids: np.ndarray, order: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Rows of the points whose ids are in `seen`, ascending, each once; ids that are not there (-1: of no point) are left out.
+    """Return the rows of the points with ids `seen`, ascending and unique; unknown ids (-1: no point) are dropped.
 
-    `order` are the rows in the order of their ids, which are `ids`, ascending.
+    `ids` are all points' ids, ascending; `order` are their rows.
     """
-    seen = np.sort(seen)  # sorted, they are found many times faster
+    seen = np.sort(seen)  # searchsorted is many times faster for sorted values
     place = np.searchsorted(ids, seen)
     seen, place = seen[place < len(ids)], place[place < len(ids)]
     rows = np.sort(order[place[ids[place] == seen]])
@@ -142,7 +142,7 @@ def _make_image(
     name: str,
     seen: np.ndarray,
 ) -> ModelImage:
-    """One image that can be: of a camera that is there, a pose that is finite and a name within the folder of images."""
+    """Make one image after checking that its camera exists, its pose is finite and its name is within the folder of images."""
     where = f'{path}, image {name!r}'
     length = math.hypot(*quaternion)
     if not all(map(math.isfinite, (length, *translation))):

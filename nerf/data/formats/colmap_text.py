@@ -1,4 +1,4 @@
-"""COLMAP's text files. What these functions return is as those of `nerf.data.formats.colmap_binary` do.
+"""Reader of COLMAP's text files; its functions return the same as those of `nerf.data.formats.colmap_binary`.
 
 A line that starts with # is a comment. images.txt has two lines for each image, the second of which may be empty.
 """
@@ -13,10 +13,10 @@ from nerf.errors import UserError
 
 
 def read_cameras(path: str) -> list[tuple[int, ModelCamera]]:
-    """Ids and cameras of cameras.txt.
+    """Read the ids and cameras of cameras.txt.
 
     Raises:
-        UserError: a line that is none of a camera, or a camera that cannot be.
+        UserError: a malformed line, or an invalid camera.
     """
     cameras = []
     for number, line in _lines(path):
@@ -33,10 +33,10 @@ def read_cameras(path: str) -> list[tuple[int, ModelCamera]]:
 
 
 def read_images(path: str) -> list[tuple]:
-    """Ids, quaternions, translations, camera ids, names, and ids of the points seen (int64 array), of images.txt.
+    """Read ids, quaternions, translations, camera ids, names, and ids of the observed points (int64 array) of images.txt.
 
     Raises:
-        UserError: a line that is none of an image, or not followed by a line of its points.
+        UserError: a malformed line of an image or of its points.
     """
     images = []
     lines = _lines(path)
@@ -54,10 +54,10 @@ def read_images(path: str) -> list[tuple]:
 
 
 def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ids int64 [n], positions float64 [n, 3], colours uint8 [n, 3] and errors float64 [n], px, of points3D.txt.
+    """Read ids int64 [n], positions float64 [n, 3], colours uint8 [n, 3] and errors float64 [n], px, of points3D.txt.
 
     Raises:
-        UserError: a line that is none of a point.
+        UserError: a malformed line.
     """
     ids, values = array('q'), array('d')
     for number, line in _lines(path):
@@ -77,7 +77,7 @@ def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
 
 
 def _seen(path: str, number: int, line: str) -> np.ndarray:
-    """The ids in a line of points seen, int64 [k]."""
+    """Parse the ids in a line of observed points, int64 [k]."""
     words = line.split()
     try:
         if len(words) % 3:
@@ -88,7 +88,7 @@ def _seen(path: str, number: int, line: str) -> np.ndarray:
 
 
 def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """The lines that are no comments, and their numbers from 1."""
+    """Yield the lines that are not comments, with their numbers from 1."""
     try:
         with open(path, encoding='utf-8') as file:
             for number, line in enumerate(file, 1):

@@ -1,12 +1,12 @@
 """Scenes with intrinsics in their `transforms.json`, as instant-ngp and nerfstudio write them, beside the images.
 
-`transform_matrix` is camera-to-world with OpenGL's axes, which is our convention too, and the world's z points up. What a
-frame says about its camera wins over what the file says. Also read are `transforms_train.json` and its like with such
-intrinsics; with an angle of view alone they are Blender's, see `nerf.data.formats.blender`.
+`transform_matrix` is camera-to-world with OpenGL's axes, as everywhere here, and the world's z points up. A frame's own
+intrinsics take precedence over the file's. `transforms_train.json` and those of the other splits are read as well if they
+have intrinsics; with an angle of view alone they are Blender's, see `nerf.data.formats.blender`.
 
-Not read: `aabb_scale`, `scale` and `offset`, which put the scene into instant-ngp's box, and `applied_transform`, which says
-how nerfstudio turned the world before it wrote the poses: here `scene_type` decides where the cameras stand. Nor are masks
-and depth maps.
+Not read: `aabb_scale`, `scale` and `offset`, which place the scene in instant-ngp's box, and `applied_transform`, which
+nerfstudio applied to the world before it wrote the poses: here `scene_type` determines the frame. Masks and depth maps are
+not read either.
 """
 
 import logging
@@ -32,7 +32,7 @@ IMAGES = 'images' + os.sep
 
 
 class Frame(NamedTuple):
-    """One entry: its image's path within the scene folder, its split if that is said, [R|t], and all that is said of it."""
+    """One entry: image path within the scene folder, split if given, [R|t], all values of frame and file, and a name."""
 
     path: str
     split: str | None
@@ -42,14 +42,14 @@ class Frame(NamedTuple):
 
 
 def holds(folder: str) -> bool:
-    """Return whether the folder holds such a scene: where a transforms_train.json exists, that decides."""
+    """Return whether the folder holds such a scene; a transforms_train.json, if there is one, must have intrinsics."""
     where = os.path.join(folder, 'transforms_train.json')
     if not os.path.isfile(where):
         return os.path.isfile(os.path.join(folder, FILE))
     try:
         content = read_json(where, 'frames')
         frame = read_frame_list(content, where)[0]
-    except UserError:  # the Blender scenes' reader says so
+    except UserError:  # `blender.load` raises it
         return False
     return not SAYS_INTRINSICS.isdisjoint({*content, *frame})
 
@@ -57,10 +57,11 @@ def holds(folder: str) -> bool:
 def load(folder: str, options: DataOptions) -> Scene:
     """Load the scene in `folder`, its images sorted by name, in the frame of its type.
 
-    The held-out images are those of `test_filenames` or `transforms_test.json`, else every eighth (`options.test_every`th).
+    The held-out images are those of `test_filenames` or `transforms_test.json`; if the files give no splits, every eighth
+    (`options.test_every`th).
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, by name.
+        UserError: a missing, damaged or invalid file; the message names it.
     """
     where, frames = read_frames(folder)
     files = image_files(folder, frames, options)
@@ -83,7 +84,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """List the files that the scene is made from.
 
     Raises:
-        UserError: as `load`, but for what is inside of the images.
+        UserError: as `load`, except for the contents of the images.
     """
     _, frames = read_frames(folder)
     files = image_files(folder, frames, options)
@@ -91,12 +92,12 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def read_frames(folder: str) -> tuple[str, list[Frame]]:
-    """Read the name of the file or files for messages, and all frames that belong to the scene, sorted by path.
+    """Read the frames of the scene, sorted by path; also return the path of its file or folder, for messages.
 
-    A frame that is in several splits is in the last of train, val and test only: what is tested on is not trained on.
+    A frame in several splits is kept in the last of train, val and test only, so that no held-out view is trained on.
 
     Raises:
-        UserError: no such folder or file, or one that does not say what it should.
+        UserError: no such folder or file, or an invalid file.
     """
     if not os.path.isdir(folder):
         raise UserError(f'{folder}: no such folder; give the one that holds {FILE}')
@@ -111,7 +112,7 @@ def read_frames(folder: str) -> tuple[str, list[Frame]]:
 
 
 def _json_files(folder: str) -> list[tuple[str | None, str]]:
-    """Split and name of the files: one for each split, if that for training is there."""
+    """List split and name of the files: one for each split if there is a transforms_train.json, else `FILE` without one."""
     if not os.path.isfile(os.path.join(folder, 'transforms_train.json')):
         return [(None, FILE)]
     names = [(split, f'transforms_{split}.json') for split in SPLITS]
@@ -119,7 +120,7 @@ def _json_files(folder: str) -> list[tuple[str | None, str]]:
 
 
 def _read_file(where: str, split: str | None) -> dict[str, Frame]:
-    """The frames of one file by path; `split` None: as its lists say, if it has any."""
+    """Read the frames of one file, by path; `split` None: from the file's lists of splits, if it has any."""
     content = read_json(where, 'intrinsics and frames')
     frames: dict[str, Frame] = {}
     for entry in read_frame_list(content, where):
@@ -139,7 +140,7 @@ def _read_file(where: str, split: str | None) -> dict[str, Frame]:
 
 
 def _listed_splits(content: dict[str, Any], where: str) -> dict[str, str]:
-    """The split of each path in nerfstudio's lists, the last of them where it is in several; empty without lists."""
+    """Read the split of each path in nerfstudio's lists, the last one if it is in several; empty without lists."""
     splits = {}
     for split in SPLITS:
         paths = content.get(f'{split}_filenames', [])
@@ -153,7 +154,7 @@ def image_files(folder: str, frames: list[Frame], options: DataOptions) -> list[
     """Find the file of each frame, None if it is missing: in `images_2` and the like, if these are as large as the target.
 
     Raises:
-        UserError: only smaller ones are there, or a size that cannot be.
+        UserError: only smaller images exist, or an invalid size.
     """
     if not all(frame.path.startswith(IMAGES) for frame in frames):
         return [find_image(folder, frame.path) for frame in frames]
@@ -165,7 +166,7 @@ def image_files(folder: str, frames: list[Frame], options: DataOptions) -> list[
 
 
 def _full_size(folder: str, frame: Frame) -> tuple[int, int]:
-    """(width, height), px, that the intrinsics are for: what is said, or else that of the image; (0, 0) if it is missing."""
+    """Return the (width, height), px, of the intrinsics: w and h if given, else the image's; (0, 0) if that is missing."""
     size = read_size(frame.said, frame.where)
     if size is None:
         file = find_image(folder, frame.path)
@@ -182,6 +183,6 @@ def _photo(folder: str, frame: Frame, file: str) -> Photo:
 
 
 def _thin_test(photos: list[Photo], options: DataOptions) -> list[Photo]:
-    """Without most test images, if these are said and only every Nth is asked for."""
+    """Keep every `options.test_every`th of the test images, if the files give splits, and all others."""
     kept = set(thin_out([photo.name for photo in photos], [photo.split for photo in photos], options.test_every))
     return [photo for photo in photos if photo.name in kept]

@@ -1,4 +1,4 @@
-"""The camera of a frame in a `transforms.json`: its size, focal lengths, centre and lens, by the names they have there."""
+"""Camera of a frame in a `transforms.json`: size, focal lengths, principal point and distortion, by the keys of the file."""
 
 import math
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ import numpy as np
 from nerf.data.formats.colmap_cameras import CAMERA_MODELS, COEFFICIENTS, FISHEYE_COEFFICIENTS, LARGEST_SIDE
 from nerf.errors import UserError, unknown
 
-# With one of these a file says more than a Blender scene's angle of view.
+# A file with one of these keys is no Blender scene's, which has an angle of view alone.
 SAYS_INTRINSICS = frozenset({'fl_x', 'cx', 'k1', 'camera_model'})
-LARGEST = 1e30  # float32 has room for it
-# How instant-ngp names the lenses that are none of OpenCV's.
+LARGEST = 1e30  # fits into float32
+# Keys of instant-ngp for lens models that are not OpenCV's.
 OTHER_LENSES = ('ftheta_p0', 'latlong', 'equirectangular', 'orthographic')
 
 
 def read_size(said: Mapping[str, Any], where: str) -> tuple[int, int] | None:
-    """Read w and h, px; None unless both exist.
+    """Read w and h, px; None unless both are given.
 
     Raises:
-        UserError: they are no sizes of an image.
+        UserError: one of them is not a possible size of an image.
     """
     size = tuple(_number(said, key, where) for key in ('w', 'h'))
     if None in size:
@@ -33,11 +33,11 @@ def read_size(said: Mapping[str, Any], where: str) -> tuple[int, int] | None:
 def read_camera(said: Mapping[str, Any], size: tuple[int, int], where: str) -> tuple[np.ndarray, np.ndarray, bool]:
     """Read K [3, 3], px, for an image of `size` (width, height), the distortion coefficients [8], and whether it is a fisheye.
 
-    A focal length is fl_x, or by an angle of view 0.5 w / tan(0.5 camera_angle_x); where only one axis has one, both do. The
-    principal point is in the middle unless said.
+    The focal length is fl_x or 0.5 w / tan(0.5 camera_angle_x), likewise along y; if given for one axis only, it is used for
+    both. The principal point is in the centre by default.
 
     Raises:
-        UserError: no focal length, a number that cannot be, or a lens that is not known.
+        UserError: no focal length, an invalid number, or an unknown lens model.
     """
     focal_x, focal_y = (_focal(said, axis, side, where) for axis, side in zip('xy', size, strict=True))
     if focal_x is None and focal_y is None:
@@ -48,7 +48,7 @@ def read_camera(said: Mapping[str, Any], size: tuple[int, int], where: str) -> t
 
 
 def _focal(said: Mapping[str, Any], axis: str, side: int, where: str) -> float | None:
-    """Focal length along x or y, px; None: nothing is said."""
+    """Read the focal length along x or y, px; None if not given."""
     focal, angle = _number(said, f'fl_{axis}', where), _number(said, f'camera_angle_{axis}', where)
     if focal is not None:
         if focal <= 0:
@@ -62,7 +62,7 @@ def _focal(said: Mapping[str, Any], axis: str, side: int, where: str) -> float |
 
 
 def _lens(said: Mapping[str, Any], where: str) -> tuple[np.ndarray, bool]:
-    """Coefficients [8] in the order of `nerf.ray.lenses.Lens`, and whether they are a fisheye's."""
+    """Read the distortion coefficients [8] in the order of `nerf.ray.lenses.Lens`, and whether they are a fisheye's."""
     model, is_fisheye = said.get('camera_model'), said.get('is_fisheye', False)
     if model is not None and (not isinstance(model, str) or model not in CAMERA_MODELS):
         raise UserError(f'{where}: {unknown("camera_model", str(model)[:40], CAMERA_MODELS)}; undistort the images first')
@@ -73,18 +73,18 @@ def _lens(said: Mapping[str, Any], where: str) -> tuple[np.ndarray, bool]:
         raise UserError(f'{where}: found is_fisheye {is_fisheye!r:.40}, expected true or false')
     is_fisheye = is_fisheye or (model is not None and model.endswith('FISHEYE'))
     values = [_number(said, key, where, 0.0) for key in (FISHEYE_COEFFICIENTS if is_fisheye else COEFFICIENTS)]
-    # Without a model of its own, k4 would be a factor of r^8, as nerfstudio has it, which OpenCV's models lack.
+    # Unless the model is FULL_OPENCV, k4 may be the coefficient of r^8, as in nerfstudio, which OpenCV's models lack.
     if model != 'FULL_OPENCV' and not is_fisheye and any(values[5:]):
         raise UserError(f'{where}: found k4 to k6 {values[5:]} in a lens that is no fisheye, expected 0, or FULL_OPENCV')
     return np.pad(values, (0, 8 - len(values))), is_fisheye
 
 
 def _number(said: Mapping[str, Any], key: str, where: str, otherwise: float | None = None) -> float | None:
-    """The number called `key`, or `otherwise` if nothing is said."""
+    """Read the number under `key`; `otherwise` if not given."""
     value = said.get(key)
     if value is None:
         return otherwise
-    # Comparing also finds NaN and integers without end.
+    # The comparison also refuses NaN and integers too large for a float.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
         raise UserError(f'{where}: found {key} {value!r:.40}, expected a number')
     return float(value)
