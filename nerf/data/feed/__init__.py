@@ -1,1 +1,1 @@
-"""From a scene to the batches of a step."""
+"""Training batches of a scene's pixels, and a cache of scenes."""

@@ -1,4 +1,4 @@
-"""Batches of pixels, each a pure function of (seed, step): to resume is to start at a later step."""
+"""Batches of pixels, each a pure function of (seed, step), so that training can resume at any step."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -43,13 +43,13 @@ class Batches:
             raise UserError(f'seed {self.seed} found, expected at least 0')
 
     def at(self, scene: Scene, images: np.ndarray, step: int) -> Pixel:
-        """Return the whole batch of a step, of pixels of these `images` [k]."""
+        """Draw the whole batch of a step, over all processes, from the pixels of the images with indices `images` [k]."""
         crop = CROP if step < self.crop_steps else 1.0
         return pixel_batch(scene, images, self.seed, step, self.batch_size, self.batching, crop)
 
 
 def plain_batches(scene: Scene, batches: Batches, first_step: int, rows: slice = slice(None)) -> Iterator[Pixel]:
-    """Yield the `rows` of this process of the batch of each step from `first_step` on, of training pixels, without end."""
+    """Yield this process's `rows` of the batch of each step from `first_step` on, of training pixels, without end."""
     images, step = scene.indices('train'), first_step
     while True:
         yield jax.tree.map(lambda field: field[rows], batches.at(scene, images, step))
@@ -59,10 +59,11 @@ def plain_batches(scene: Scene, batches: Batches, first_step: int, rows: slice =
 def pixel_batch(
     scene: Scene, images: np.ndarray, seed: int, step: int, count: int, batching: str = 'mixed', crop: float = 1.0
 ) -> Pixel:
-    """Draw `count` pixels uniformly, with replacement, from the central parts of `images` [k], as a function of (seed, step).
+    """Draw `count` pixels uniformly, with replacement, from the central parts of images [k], as a function of (seed, step).
 
     Args:
-        crop: of the width and of the height, how much is used.
+        images: [k], their indices in the scene.
+        crop: share of the width and of the height that is used.
 
     Returns:
         A `Pixel` of numpy arrays with a leading axis [count]; each has its image's weight.

@@ -1,4 +1,4 @@
-"""Batches of pixels made ahead of time by `tf.data`, while the devices are busy with the last ones."""
+"""Batches of pixels made ahead of time by `tf.data`, while the devices compute earlier ones."""
 
 import atexit
 import weakref
@@ -22,14 +22,14 @@ def batches(scene: Scene, spec: Batches, first_step: int, rows: slice, devices: 
     """Yield the batches of `plain_batches`, bit for bit, with leading axes [devices, rays of a device].
 
     Args:
-        scene: where the pixels are from: of its training images.
-        spec: which of them make a batch.
-        first_step: the step of the first batch; a later one costs nothing.
-        rows: of the global batch, those of this process.
-        devices: of this process.
+        scene: source of the pixels, which are those of its training images.
+        spec: the choice of the pixels of each batch.
+        first_step: step of the first batch; starting later costs no time.
+        rows: the rows of the global batch that belong to this process.
+        devices: number of devices of this process.
 
     Raises:
-        UserError: the rows cannot be divided evenly between the devices.
+        UserError: the rows cannot be divided evenly between the devices, or there are none.
     """
     count = len(range(spec.batch_size)[rows])
     if count == 0 or count % devices:
@@ -47,7 +47,7 @@ def batches(scene: Scene, spec: Batches, first_step: int, rows: slice, devices: 
 
 
 class _Ahead:
-    """Iterates over a dataset of leaves; stops it before Python ends, as a step still being made would then hang."""
+    """Iterator over a dataset of leaves; closed before Python exits, as a batch still being made would then hang."""
 
     def __init__(self, made: tf.data.Dataset, running: tf.Variable) -> None:
         self._leaves, self._running = made.as_numpy_iterator(), running
@@ -60,7 +60,7 @@ class _Ahead:
         return jax.tree.unflatten(FIELDS, next(self._leaves))
 
     def close(self) -> None:
-        """End after the batches that are made already, and wait until no more are being made."""
+        """Stop making batches, and wait until those that were started are made."""
         self._running.assign(False)
         for _ in self._leaves:
             pass

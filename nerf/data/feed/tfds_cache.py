@@ -1,4 +1,4 @@
-"""Scenes kept by TensorFlow Datasets: read, checked and shrunk once, and from then on taken from its files."""
+"""Cache of scenes by TensorFlow Datasets: a scene is read, checked and downsampled once, and then read from the cache."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays, make_scene
 import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
 
 LOG = logging.getLogger('nerf')
-SPLIT = 'images'  # TFDS's: ours are a feature of each image, so that their order is kept
+SPLIT = 'images'  # TFDS's only split; train, val and test are a feature of each image, so that the order is kept
 CAMERA_SHAPES = {
     'camera_to_world': ((3, 4), np.float32),
     'camera_to_pixel': ((3, 3), np.float32),
@@ -33,22 +33,22 @@ CAMERA_SHAPES = {
 
 
 class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One scene, an example for each image; which scene is said by the name of the config, a fingerprint of its source."""
+    """Dataset of one scene, an example for each image; the config's name, a fingerprint of the source, identifies the scene."""
 
     VERSION = tfds.core.Version('1.1.0')
 
     def __init__(self, name: str, cache_dir: str | None, scene: Scene | None = None) -> None:
-        """Open what is there under `name`; `scene` is what will be written there if it is not."""
+        """Open the dataset `name`; if it does not exist, `scene` is what `download_and_prepare` writes."""
         self._scene = scene
         super().__init__(data_dir=cache_dir, config=tfds.core.BuilderConfig(name=name))
 
     def _info(self) -> tfds.core.DatasetInfo:
-        # Each a list of one, or of none where the cameras lack it.
+        # Each with a leading axis of length 1, or 0 if the cameras lack the field.
         camera = {key: tfds.features.Tensor(shape=(None, *shape), dtype=dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
         image = tfds.features.Tensor(shape=(None, None, 4), dtype=np.uint8, encoding=tfds.features.Encoding.ZLIB)
         text = tfds.features.Text()
         weight = tfds.features.Scalar(dtype=np.float32)
-        # All of the scene's with its first image, none with the others.
+        # All of the scene's points with its first image, none with the others.
         points = tfds.features.Tensor(shape=(None, 3), dtype=np.float32)
         features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
@@ -69,9 +69,9 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def cached_scene(
     format: str | None, data_dir: str | None, scene: str, options: DataOptions, cache_dir: str | None = None
 ) -> Scene:
-    """Load what `load_scene` returns, bit for bit, from `cache_dir` (None: TFDS's own), written there at the first call.
+    """Load the same scene as `load_scene`, bit for bit, from `cache_dir` (None: TFDS's own), written at the first call.
 
-    A cache that cannot be written or read costs time, not the run: a warning says so.
+    If the cache cannot be read or written, a warning is logged and the original is used.
 
     Raises:
         UserError: as `load_scene`.
@@ -80,7 +80,7 @@ def cached_scene(
     name = f'{format}_{fingerprint(format, folder, options)}'
     try:
         cached = _read(name, cache_dir)
-    except Exception as error:  # damaged files may lead to anything
+    except Exception as error:  # damaged files may raise anything
         LOG.warning('%s: the cached scene cannot be read, the original is used; remove it from the cache (%s)', name, error)
         return load_scene(format, data_dir, scene, options)
     if cached is not None:
@@ -88,13 +88,13 @@ def cached_scene(
     loaded = load_scene(format, data_dir, scene, options)
     try:
         _write(name, cache_dir, loaded)
-    except Exception as error:  # as may disks that are full or not ours
+    except Exception as error:  # as may a full disk or missing permissions
         LOG.warning('%s: the scene cannot be cached and is read anew each time (%s)', name, error)
     return loaded
 
 
 def _write(name: str, cache_dir: str | None, scene: Scene) -> None:
-    """Write a scene; TFDS does so in a folder apart and renames it, so that others see all of it or nothing."""
+    """Write a scene; TFDS writes to a temporary folder and renames it, so that other processes read all of it or nothing."""
     with _quiet():
         builder = NerfScene(name, cache_dir, scene)
         try:
@@ -105,7 +105,7 @@ def _write(name: str, cache_dir: str | None, scene: Scene) -> None:
 
 
 def _read(name: str, cache_dir: str | None) -> Scene | None:
-    """The scene that was written, in its order; None if there is none."""
+    """Read the cached scene, its images in their original order; None if there is none."""
     with _quiet():
         builder = NerfScene(name, cache_dir)
         if not builder.is_prepared():
@@ -122,7 +122,7 @@ def _read(name: str, cache_dir: str | None) -> Scene | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what TFDS prints, logs and draws: a scene that is being cached is no news."""
+    """Suppress output, log lines and progress bars of TFDS within the block."""
     tfds.disable_progress_bar()
     verbosity = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)

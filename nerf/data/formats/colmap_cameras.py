@@ -1,6 +1,6 @@
-"""One camera of a COLMAP model: the lens models that are known, and what their parameters mean.
+"""Cameras of a COLMAP model: the supported camera models and their parameters.
 
-All of them are cases of two of OpenCV's models, so each parameter goes by OpenCV's name. COLMAP's axes are OpenCV's too
+All of them are cases of two of OpenCV's models, so each parameter has OpenCV's name. COLMAP's axes are OpenCV's too
 (x right, y down, the camera looks along +z), and the centre of its first pixel is (0.5, 0.5), as everywhere here.
 """
 
@@ -29,7 +29,7 @@ CAMERA_MODELS = {
 }
 COEFFICIENTS = ('k1', 'k2', 'p1', 'p2', 'k3', 'k4', 'k5', 'k6')
 FISHEYE_COEFFICIENTS = ('k1', 'k2', 'k3', 'k4')
-# Binary files have numbers for the models; those that are not known get their names for messages alone.
+# By the numbers of the models in binary files; models that are not supported are listed for messages only.
 MODEL_NAMES = (
     *('SIMPLE_PINHOLE', 'PINHOLE', 'SIMPLE_RADIAL', 'RADIAL', 'OPENCV', 'OPENCV_FISHEYE', 'FULL_OPENCV', 'FOV'),
     *('SIMPLE_RADIAL_FISHEYE', 'RADIAL_FISHEYE', 'THIN_PRISM_FISHEYE', 'RAD_TAN_THIN_PRISM_FISHEYE', 'SIMPLE_DIVISION'),
@@ -40,13 +40,13 @@ LARGEST_SIDE = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class ModelCamera:
-    """One camera, as the file says it.
+    """One camera, as given in the file.
 
     Attributes:
         model: a name in `CAMERA_MODELS`.
         width: px.
         height: px.
-        params: the model's parameters, in its order.
+        params: the model's parameters, in the order of `CAMERA_MODELS`.
     """
 
     model: str
@@ -64,14 +64,14 @@ class ModelCamera:
 
     @property
     def distortion(self) -> np.ndarray:
-        """Coefficients as `nerf.ray.lenses.Lens` has them, float64 [8]; those that the model lacks are 0."""
+        """Distortion coefficients in the order of `nerf.ray.lenses.Lens`, float64 [8]; 0 for those that the model lacks."""
         by_name = self._by_name()
         values = [by_name.get(name, 0.0) for name in (FISHEYE_COEFFICIENTS if self.is_fisheye else COEFFICIENTS)]
         return np.pad(values, (0, 8 - len(values)))
 
     @property
     def is_fisheye(self) -> bool:
-        """Whether the lens is a fisheye, whose coefficients are of powers of the angle."""
+        """Whether the model is a fisheye, with a polynomial in the angle from the axis."""
         return self.model.endswith('FISHEYE')
 
     def _by_name(self) -> dict[str, float]:
@@ -79,10 +79,10 @@ class ModelCamera:
 
 
 def make_camera(where: str, model: str, width: int, height: int, params: tuple[float, ...]) -> ModelCamera:
-    """Make a camera after checking its numbers; `where` is its file and its place in it, for messages.
+    """Make a camera after checking its numbers; `where` is its file and id, for messages.
 
     Raises:
-        UserError: an unknown model, parameters too few, too many or not finite, a size or focal length that cannot be.
+        UserError: an unknown model, a wrong number of parameters, one that is not finite, or an invalid size or focal length.
     """
     if model not in CAMERA_MODELS:
         raise UserError(f'{where}: {unknown("camera model", model, CAMERA_MODELS)}; undistort the images with COLMAP first')

@@ -1,14 +1,14 @@
-"""Objects rendered on white, as the DeepVoxels data has them: a file with a pose beside each image, and one for the lens.
+"""Scenes of the DeepVoxels data: objects rendered on white, with a pose file for each image and one intrinsics file.
 
 A scene's splits are `train`, `validation` and `test` in the scene's folder or, as in the public archive, the scene is a folder
 in each of these. A split holds `rgb/000000.png`, `pose/000000.txt` (camera-to-world, 16 numbers, axes as OpenCV's: y down,
 looking along +z) and `intrinsics.txt`:
 
     f c_x c_y 0     px
-    x y z           the middle of the object
+    x y z           the centre of the object
     near plane
     scale
-    height width    that f, c_x and c_y are for, px; images may have others
+    height width    of the image plane of f, c_x and c_y, px; images may have another size
     0               1 if the poses are world-to-camera; may be missing
 """
 
@@ -29,12 +29,12 @@ from nerf.errors import UserError
 LOG = logging.getLogger('nerf')
 LENS = 'intrinsics.txt'
 FOLDERS = {'train': 'train', 'val': 'validation', 'test': 'test'}
-REACH = 1.0  # of the object from its middle
-MAX_BYTES = 2**16  # of a text file; real ones have less than 300
+REACH = 1.0  # radius of the object, in the unit of the file
+MAX_BYTES = 2**16  # of a text file; real files have less than 300
 
 
 class Setup(NamedTuple):
-    """What an intrinsics file says: f, (c_x, c_y) and (width, height) in px, the object's middle, and which way poses go."""
+    """Contents of an intrinsics file: f, (c_x, c_y) and (width, height) in px, object centre, and direction of the poses."""
 
     focal: float
     centre: np.ndarray
@@ -59,13 +59,13 @@ def sources(folder: str, options: DataOptions) -> list[str]:
 
 
 def load(folder: str, options: DataOptions) -> Scene:
-    """Load the scene in `folder`: training, validation and test images, in this order, the object's centre in the origin.
+    """Load the scene in `folder`: training, validation and test images, in this order, the object's centre at the origin.
 
-    Its frame is that of the file, moved there (unless `normalise` is False), never turned or scaled: t runs from the cameras'
-    mean distance to the middle - 1 to that + 1 unless asked, as in the original NeRF code, so the file's unit has a meaning.
+    The file's frame is moved there (unless `normalise` is False), but not rotated or scaled: near and far are the cameras'
+    mean distance to the centre - 1 and + 1 unless set, as in the original NeRF code, so the file's unit matters.
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, by name.
+        UserError: a missing, damaged or invalid file; the message names it.
     """
     setups = {split: _read_setup(_lens_file(folder, split)) for split in _splits(folder)}
     photos = [
@@ -92,7 +92,7 @@ def _is_split(folder: str) -> bool:
 
 
 def _split_folder(folder: str, split: str) -> str:
-    """Where a split lies, if `folder` is the scene's or, in the layout of the archive, the scene's in `train`."""
+    """Return the folder of a split; `folder` is the scene's or, in the layout of the archive, the scene's in `train`."""
     above, scene = os.path.split(os.path.abspath(folder))
     if os.path.basename(above) == FOLDERS['train'] and _is_split(folder):
         return os.path.join(os.path.dirname(above), FOLDERS[split], scene)
@@ -100,18 +100,18 @@ def _split_folder(folder: str, split: str) -> str:
 
 
 def _splits(folder: str) -> list[str]:
-    """The splits that are there, and the training split, without which there is no scene."""
+    """List the splits that exist; the training split, which is required, is always listed."""
     return [split for split in FOLDERS if split == 'train' or os.path.isdir(_split_folder(folder, split))]
 
 
 def _lens_file(folder: str, split: str) -> str:
-    """The split's own intrinsics or, where there are none, those of the training split."""
+    """Return the intrinsics file of the split or, if it has none, that of the training split."""
     own = os.path.join(_split_folder(folder, split), LENS)
     return own if os.path.isfile(own) else os.path.join(_split_folder(folder, 'train'), LENS)
 
 
 def _list_split(folder: str, split: str, options: DataOptions) -> list[tuple[str, str]]:
-    """The image files of a split, each with its pose's; of test images every `test_every`th."""
+    """List the image files of a split, each with its pose file; of test images every `test_every`th."""
     rgb, pose = (os.path.join(_split_folder(folder, split), name) for name in ('rgb', 'pose'))
     for each in (rgb, pose):
         if not os.path.isdir(each):
@@ -130,7 +130,7 @@ def _list_split(folder: str, split: str, options: DataOptions) -> list[tuple[str
 
 
 def _photo(image: str, pose_file: str, split: str, setup: Setup) -> Photo:
-    """One image with its pose, and the lens for the size that it has."""
+    """Make the photo of one image, with its pose and with intrinsics for its size."""
     numbers = np.concatenate([*_numbers(pose_file), []])
     if len(numbers) != 16:
         raise UserError(f'{pose_file}: found {len(numbers)} numbers, expected the 16 of a camera-to-world matrix')
@@ -145,11 +145,11 @@ def _photo(image: str, pose_file: str, split: str, setup: Setup) -> Photo:
 
 
 def _lens(setup: Setup, size: np.ndarray) -> np.ndarray:
-    """K, [3, 3], px, for an image of `size` (width, height).
+    """Compute K, [3, 3], px, for an image of `size` (width, height).
 
-    An image of another shape is the middle part of what the file is for, reduced: the public images are 512 x 512 px, by
-    lenses for 640 x 480. A principal point within half a pixel of the centre is the centre: whether the first pixel's
-    centre is at 0 or at 0.5 differs between files (319.5 of 640, 256 of 512).
+    An image of another shape is the central part of the file's image plane, rescaled: the public images are 512 x 512 px,
+    their intrinsics are for 640 x 480. A principal point within half a pixel of the centre is taken for the centre: files
+    differ in whether the first pixel's centre is at 0 or at 0.5 (319.5 of 640, 256 of 512).
     """
     ratio = (size / setup.size).max()
     off = setup.centre - setup.size / 2
@@ -170,7 +170,7 @@ def _read_setup(where: str) -> Setup:
 
 
 def _numbers(where: str) -> list[np.ndarray]:
-    """The finite numbers of a text file, float64, line by line; lines without any are left out."""
+    """Read the numbers of a text file, which must be finite, float64, line by line; empty lines are skipped."""
     try:
         with open(where, encoding='ascii') as file:
             text = file.read(MAX_BYTES)

@@ -1,4 +1,4 @@
-"""What the JSON files of scenes say, checked: they may come from anywhere."""
+"""Checked reading of the JSON files of scenes, which are untrusted."""
 
 import json
 import os
@@ -12,13 +12,13 @@ MAX_BYTES = 2**27  # a frame takes less than 1 KB
 
 
 def read_json(where: str, expected: str) -> dict[str, Any]:
-    """Read the JSON object in a file; `expected` says what should be in it, for the message.
+    """Read the JSON object in a file; `expected` names its contents for messages.
 
     Raises:
-        UserError: no such file, too large a one, or no JSON object.
+        UserError: no such file, a file that is too large, or no JSON object.
     """
     try:
-        if os.path.exists(where) and not os.path.isfile(where):  # a device may have no end
+        if os.path.exists(where) and not os.path.isfile(where):  # a device may be endless
             raise UserError(f'{where}: cannot be read, as it is no file; check the scene folder')
         if os.path.getsize(where) > MAX_BYTES:
             raise UserError(f'{where}: has more than {MAX_BYTES // 2**20} MiB, expected {expected}; check the file')
@@ -54,7 +54,7 @@ def pose_of(matrix: Any, where: str) -> np.ndarray:
     """Convert 4 rows of 4 numbers, or the first 3 of them, to [R|t], float64 [3, 4].
 
     Raises:
-        UserError: it is something else.
+        UserError: not such a matrix, or not of numbers.
     """
     try:
         pose = np.array(matrix)
@@ -71,7 +71,7 @@ def path_within(path: str, where: str) -> str:
     """Normalise a `file_path`, relative to the scene folder, to one without . and .. in it.
 
     Raises:
-        UserError: it leaves the folder.
+        UserError: the path leaves the folder.
     """
     inside = os.path.normpath(path)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir or '\0' in inside:

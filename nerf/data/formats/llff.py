@@ -1,8 +1,8 @@
-"""Photos taken from the front, as the LLFF code keeps them: `poses_bounds.npy` beside folders of images.
+"""Forward-facing photos in the format of the LLFF code: `poses_bounds.npy` beside folders of images.
 
 A row of that file is a 3 x 5 matrix, row by row, and the nearest and farthest depth. The matrix is [down, right, back |
-position | height, width, focal], the axes and position in the world, the last column in px of the full-size images. Rows have
-no names: they go with the images in the order of their names.
+position | height, width, focal]: axes and position in the world, the last column in px of the full-size images. Rows have
+no names: they belong to the images in the order of their names.
 """
 
 import os
@@ -29,7 +29,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """List the files that the scene is made from.
 
     Raises:
-        UserError: as `load`, but for what is inside of the images.
+        UserError: as `load`, except for the contents of the images.
     """
     return [os.path.join(folder, FILE), *(photo.path for photo in list_photos(folder, options)[0])]
 
@@ -38,17 +38,17 @@ def load(folder: str, options: DataOptions) -> Scene:
     """Load the scene in `folder`, in the frame of its type; every eighth image (or `test_every`th) from the first is held out.
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, by name.
+        UserError: a missing, damaged or invalid file; the message names it.
     """
     photos, bounds = list_photos(folder, options)
     return assemble(os.path.join(folder, FILE), photos, options, bounds=bounds)
 
 
 def list_photos(folder: str, options: DataOptions) -> tuple[list[Photo], np.ndarray]:
-    """List the photos, of the size nearest to the target, and the depth bounds of each, [k, 2].
+    """List the photos in the folder that `image_folder` chooses, and the depth bounds of each, [k, 2].
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, or another number of images than of rows.
+        UserError: a missing, damaged or invalid file, or different numbers of images and rows.
     """
     where = os.path.join(folder, FILE)
     rows = _read(where)
@@ -68,11 +68,11 @@ def list_photos(folder: str, options: DataOptions) -> tuple[list[Photo], np.ndar
 
 
 def _read(where: str) -> np.ndarray:
-    """The rows, float64 [k, 17], checked."""
+    """Read and check the rows, float64 [k, 17]."""
     if not os.path.isfile(where):
         raise UserError(f'{where}: no such file; give the folder that holds {FILE}')
     try:
-        # Mapped, not read: a file that says that it holds more than it does takes no memory.
+        # Memory-mapped, so that a header that claims more than the file holds takes no memory.
         mapped = np.lib.format.open_memmap(where, mode='r')
     except Exception as error:  # damaged headers raise almost anything
         reason = ' '.join(str(error).split())

@@ -1,11 +1,11 @@
 """Scenes that hold each view at several sizes, as the multiscale Blender data of mip-NeRF: `metadata.json` and its PNGs.
 
-The file has an object for each split, of lists with an entry for each image. `cam2world` is our camera_to_world and
-`focal` is in px; the principal point is the middle of the image. `pix2cam` is the inverse of these intrinsics, y and z
-turned, for pixel centres at half integers: it says nothing new and is only compared. `lossmult` is how many pixels of
-the full size one pixel covers, 4^d where the image is 2^d times smaller, and becomes `Scene.weights`. `label` is d.
+The file has an object for each split, of lists with an entry for each image. `cam2world` is camera_to_world and
+`focal` is in px; the principal point is the centre of the image. `pix2cam` is the inverse of these intrinsics, y and z
+negated, for pixel centres at half integers: it is redundant and only checked. `lossmult` is how many pixels of the full
+size one pixel covers, 4^d where the image is 2^d times smaller, and becomes `Scene.weights`. `label` is d.
 
-Both what `python -m nerf.data.multiscale` and what mip-NeRF's own script wrote are read.
+The output of `python -m nerf.data.multiscale` and that of mip-NeRF's own script are read.
 """
 
 import os
@@ -28,7 +28,7 @@ EXPECTED = 'lists of images and cameras for each split'
 
 
 class Entry(NamedTuple):
-    """One image: its name and split, its file, and the numbers (float64) that `SHAPES` lists."""
+    """One image: name, split, file, and the numbers (float64) that `SHAPES` lists."""
 
     name: str
     split: str
@@ -51,17 +51,17 @@ def holds(folder: str) -> bool:
 def load(folder: str, options: DataOptions) -> Scene:
     """Load the scene in `folder`: training, validation and test images, in this order, at all their sizes.
 
-    t runs as the file says unless asked; pixels weigh as much as the area they cover unless `options.area_weighting` is
-    off.
+    near and far are the file's unless set; pixels are weighted by the area they cover unless `options.area_weighting` is
+    False.
 
     Raises:
-        UserError: a file that is missing, damaged, or does not say what it should, by name; or another size asked for.
+        UserError: a missing, damaged or invalid file, named by the message; or a factor or width is set.
     """
     if options.factor != 1 or options.width is not None:
         asked = f'width={options.width}' if options.width is not None else f'factor={options.factor}'
         raise UserError(f'{folder}: holds each view at several sizes already, but data.{asked} was asked for; leave it out')
     entries = read_entries(folder, options)
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images = list(pool.map(_read_whole, entries))
     numbers = {key: np.stack([entry.numbers[key] for entry in entries]) for key in SHAPES}
     cameras = stack_cameras(
@@ -74,7 +74,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     for i, entry in enumerate(entries):
         check_camera(f'{entry.name} in {os.path.join(folder, FILE)}', cameras.at(i))
     names, split = [entry.name for entry in entries], [entry.split for entry in entries]
-    with np.errstate(over='ignore'):  # what becomes infinite here is refused by `make_scene`
+    with np.errstate(over='ignore'):  # overflow to infinity is refused by `make_scene`
         weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
     try:
         return make_scene(names, split, images, cameras, weights)
@@ -86,7 +86,7 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """List the files that the scene is made from.
 
     Raises:
-        UserError: as `load`, but for what is inside of the images.
+        UserError: as `load`, except for the contents of the images.
     """
     return [os.path.join(folder, FILE), *sorted(entry.path for entry in read_entries(folder, options))]
 
@@ -95,7 +95,7 @@ def read_entries(folder: str, options: DataOptions) -> list[Entry]:
     """Read all images of the splits that exist; of the test views, every `options.test_every`th with all its sizes.
 
     Raises:
-        UserError: no such file, no training split, or one that does not say what it should.
+        UserError: no such file, no training split, or an invalid file.
     """
     where = os.path.join(folder, FILE)
     content = read_json(where, EXPECTED)
@@ -109,7 +109,7 @@ def read_entries(folder: str, options: DataOptions) -> list[Entry]:
 
 
 def _view(entry: Entry) -> str:
-    """The name that the sizes of a view have in common: `test_r_0` of `test_r_0_d3`."""
+    """Return the name that all sizes of a view share: `test_r_0` of `test_r_0_d3`."""
     return re.sub(r'_d\d+$', '', entry.name)
 
 
@@ -130,7 +130,7 @@ def _read_split(folder: str, split: str, table: Any) -> list[Entry]:
 
 
 def _column(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """One list of the file as float64 of this shape, all finite."""
+    """Convert one list of the file to float64 and check that it has this shape and is finite."""
     try:
         column = np.array(values)
     except ValueError:  # rows of different lengths
@@ -144,7 +144,7 @@ def _column(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
 
 
 def _check_row(row: dict[str, np.ndarray], where: str) -> None:
-    """Refuse sizes, poses and lenses that contradict themselves."""
+    """Refuse invalid sizes and poses, and a pix2cam that contradicts the intrinsics."""
     width, height, focal = row['width'], row['height'], row['focal']
     if width < 1 or height < 1 or width % 1 or height % 1 or focal <= 0:
         raise UserError(f'{where}: found {width:g} x {height:g} px and focal {focal:g}, expected whole and positive numbers')
@@ -156,7 +156,7 @@ def _check_row(row: dict[str, np.ndarray], where: str) -> None:
 
 
 def _names(paths: list[str], where: str) -> list[str]:
-    """What to call the images: their files' names or, where these repeat, their whole paths, without ending."""
+    """Return names for the images: their file names or, if these repeat, their whole paths, without ending."""
     whole = [os.path.splitext(os.path.normpath(path))[0] for path in paths]
     for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
         if len(set(names)) == len(names):
@@ -165,7 +165,7 @@ def _names(paths: list[str], where: str) -> list[str]:
 
 
 def _read_whole(entry: Entry) -> np.ndarray:
-    """The image, premultiplied, if it has the size that the file says."""
+    """Read one image, premultiplied, and check its size against `FILE`."""
     straight = read_image(entry.path)
     expected = (int(entry.numbers['height']), int(entry.numbers['width']))
     if straight.shape[:2] != expected:
@@ -175,7 +175,7 @@ def _read_whole(entry: Entry) -> np.ndarray:
 
 
 def _lenses(numbers: dict[str, np.ndarray]) -> np.ndarray:
-    """Intrinsics [k, 3, 3]: square pixels, the principal point in the middle."""
+    """Compute intrinsics [k, 3, 3]: square pixels, the principal point in the centre."""
     lenses = np.tile(np.eye(3), (len(numbers['focal']), 1, 1))
     lenses[:, 0, 0] = lenses[:, 1, 1] = numbers['focal']
     lenses[:, 0, 2], lenses[:, 1, 2] = numbers['width'] / 2, numbers['height'] / 2

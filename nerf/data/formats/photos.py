@@ -1,4 +1,4 @@
-"""From photos with cameras, as any reconstruction gives them, to a scene: what the formats of real photos share."""
+"""Photos with cameras of any reconstruction, and the scene made of them; shared by the formats of real photos."""
 
 import dataclasses
 import logging
@@ -29,12 +29,12 @@ class Photo:
     Attributes:
         name: of its file, within the folder of images; photos are sorted by it.
         path: of its file.
-        pose: camera_to_world, [3, 4], float64, OpenGL's axes, units of the file that says it.
+        pose: camera_to_world, [3, 4], float64, OpenGL's axes, units of its file.
         intrinsics: K, [3, 3], px of an image of `size`.
         size: (width, height) that the intrinsics are for, px.
         distortion: [8], see `nerf.ray.lenses.Lens`; None for a pinhole.
-        is_fisheye: which of its two models.
-        split: 'train', 'val' or 'test'; None: every eighth is held out.
+        is_fisheye: whether the distortion is a fisheye's.
+        split: 'train', 'val' or 'test'; None: by `splits_of`.
     """
 
     name: str
@@ -57,12 +57,12 @@ def assemble(
     """Make the scene of these photos, sorted by name, in the frame of its type.
 
     Args:
-        where: the file that says the cameras, for messages.
+        where: the file of the cameras, for messages.
         points: [n, 3], surface points in the file's world, or none.
         bounds: [k, 2], nearest and farthest depths in the photos, file's units; None: see `nerf.data.placement.place`.
 
     Raises:
-        UserError: a camera or an image that cannot be, by name.
+        UserError: an invalid camera or image, named by the message, or no training image.
     """
     points = np.zeros((0, 3)) if points is None else points
     photos = sorted(photos, key=lambda photo: photo.name)
@@ -79,18 +79,18 @@ def assemble(
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
-    """Return the split of each photo: its own, or every eighth (`test_every`th) from the first is held out."""
+    """Return the split of each photo: its own or, without one, test for every eighth (`test_every`th) from the first."""
     otherwise = hold_out(len(photos), options.test_every)
     return [photo.split or split for photo, split in zip(photos, otherwise, strict=True)]
 
 
 def stems(where: str, photos: Sequence[Photo]) -> list[str]:
-    """Return names for the photos: their files' names without ending or, where these repeat, with their folders.
+    """Return names for the photos: their file names without ending or, if these repeat, with their folders.
 
-    Where the format says all splits, a name may be there once in each.
+    If the format gives all splits, names need only be unique within each.
 
     Raises:
-        UserError: a photo that is there twice.
+        UserError: a photo is listed twice.
     """
     paths = [os.path.normpath(photo.name) for photo in photos]
     whole = [os.path.splitext(path)[0] if path.lower().endswith(ENDINGS) else path for path in paths]
@@ -104,22 +104,22 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
 
 
 def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[list[np.ndarray], Camera]:
-    """Read the photos at the target size, and their cameras for that size, stacked, as `cameras_of` has them.
+    """Read the photos at the target size; also return their stacked cameras (see `cameras_of`), scaled to that size.
 
     Raises:
-        UserError: a camera or an image that cannot be, by name.
+        UserError: an invalid camera or image, named by the message.
     """
     cameras = cameras_of(where, photos)
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images = list(pool.map(lambda photo: read_photo(photo, options), photos))
     return images, resized(cameras, np.array([image.shape[1::-1] for image in images]))
 
 
 def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
-    """Stack the photos' cameras, as their file has them; near and far are not set yet.
+    """Stack the photos' cameras, in the frame and at the size of their file; near and far are placeholders, 0 and 1.
 
     Raises:
-        UserError: a camera that cannot be.
+        UserError: an invalid camera.
     """
     cameras = stack_cameras(
         np.stack([photo.pose for photo in photos]),
@@ -131,7 +131,7 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
     if any(photo.is_fisheye or (photo.distortion is not None and np.any(photo.distortion)) for photo in photos):
         coefficients = [np.zeros(8) if photo.distortion is None else photo.distortion for photo in photos]
         is_fisheye = np.array([photo.is_fisheye for photo in photos], np.int32)
-        with np.errstate(over='ignore'):  # what becomes infinite here is refused by `check_camera`
+        with np.errstate(over='ignore'):  # overflow to infinity is refused by `check_camera`
             cameras = cameras.replace(lens=Lens(np.array(coefficients, np.float32), is_fisheye))
     for i, photo in enumerate(photos):
         check_camera(f'{photo.name} in {where}', cameras.at(i))
@@ -141,10 +141,11 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
 def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
     """Read a photo at the target size, premultiplied uint8 [height, width, 4].
 
-    With a factor, a photo that lies there in about that size (a hundredth or a pixel away) is used as it is.
+    If no width is set, a photo within 1 % or one pixel of the target width is not downsampled, nor, with factor 1, is a
+    smaller one.
 
     Raises:
-        UserError: an image that cannot be read, or whose shape is not its camera's, or that is smaller than asked for.
+        UserError: an unreadable image, a shape that is not its camera's, or an image smaller than the target.
     """
     width, height = size_of(photo.path)
     if abs(height - width * photo.size[1] / photo.size[0]) > max(2.0, 0.01 * height):
@@ -159,7 +160,7 @@ def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
 
 
 def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
-    """Scale cameras to images of (width, height) [k, 2] px: the two axes are rounded apart, so each has its own ratio."""
+    """Scale cameras to images of (width, height) [k, 2] px, each axis by its own ratio, as the sizes are rounded separately."""
     ratio = sizes / np.stack([cameras.width, cameras.height], axis=1)
     lenses = cameras.camera_to_pixel.copy()
     lenses[:, 0] *= ratio[:, :1].astype(np.float32)
@@ -169,12 +170,13 @@ def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
 
 
 def image_folder(root: str, full_width: int, options: DataOptions) -> str:
-    """Choose which of `images`, `images_2`, ... in `root` to read: the smallest that are as large as the target, [path].
+    """Choose the folder to read from `images`, `images_2`, ... in `root`: the smallest images that are as large as the target.
 
-    `full_width` px is what `images` have or would have. With neither width nor factor asked for, the largest that are there.
+    `full_width` is the width of `images`, px, also if these are missing. Without a target width or factor, the largest
+    images are read.
 
     Raises:
-        UserError: no such folder, or only smaller ones.
+        UserError: no such folder, or only smaller images.
     """
     there = {}
     for entry in os.scandir(root):
@@ -211,12 +213,12 @@ def images_below(folder: str) -> list[str]:
 
 
 def find_image(folder: str, name: str) -> str | None:
-    """Find the file in `folder` of an image called `name`, or one with another ending (smaller copies often have); or None."""
+    """Find the file of image `name` in `folder`, also with another ending (smaller copies often have one); None if missing."""
     inside = os.path.normpath(name)
     if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
         return None
     path = os.path.join(folder, inside)
     stem, ending = os.path.splitext(path)
-    stem = path if ending[1:2].isdigit() else stem  # a number behind a dot is no ending
+    stem = path if ending[1:2].isdigit() else stem  # digits after a dot are not an ending
     candidates = [path, *(stem + each for ending in ENDINGS for each in (ending, ending.upper()))]
     return next(filter(os.path.isfile, candidates), None)

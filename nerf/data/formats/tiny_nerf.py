@@ -16,16 +16,16 @@ from nerf.errors import UserError
 FILE = 'tiny_nerf_data.npz'
 NEAR, FAR = 2.0, 6.0
 TRAIN_IMAGES = 100  # the notebook trains on the first hundred
-MAX_BYTES = 2**31  # in all; the real file has 13 MB
+MAX_BYTES = 2**31  # uncompressed, in all; the real file has 13 MB
 
 
 def holds(path: str) -> bool:
-    """Return whether this is such a file or a folder that holds it."""
+    """Return whether `path` is such a file or a folder that holds it."""
     return os.path.isfile(file_of(path))
 
 
 def file_of(path: str) -> str:
-    """Return the npz file that `path` is or, as a folder, holds."""
+    """Return the npz file: `path` itself or, if `path` is a folder, the file in it."""
     return path if path.endswith('.npz') else os.path.join(path, FILE)
 
 
@@ -35,10 +35,10 @@ def sources(path: str, options: DataOptions) -> list[str]:
 
 
 def load(path: str, options: DataOptions) -> Scene:
-    """Load the scene in `path`: images 0-99 train, later ones test; of 100 or fewer every eighth (or `test_every`th) tests.
+    """Load the scene in `path`: 0-99 train, later images test; of 100 or fewer, every eighth (`test_every`th) is held out.
 
     Raises:
-        UserError: the file is missing, damaged, holds pickled objects or arrays other than expected.
+        UserError: the file is missing or damaged, or holds pickled objects or unexpected arrays.
     """
     file = file_of(path)
     colours, poses, focal = _read(file)
@@ -59,7 +59,7 @@ def load(path: str, options: DataOptions) -> Scene:
 
 
 def _splits(count: int, options: DataOptions) -> list[str]:
-    """The split of each image; '' for test images that are left out."""
+    """Return the split of each image; '' for test images that are left out."""
     if count > TRAIN_IMAGES:
         split = ['train'] * TRAIN_IMAGES + ['test'] * (count - TRAIN_IMAGES)
         kept = set(thin_out(range(count), split, options.test_every))
@@ -68,7 +68,7 @@ def _splits(count: int, options: DataOptions) -> list[str]:
 
 
 def _read(file: str) -> tuple[np.ndarray, np.ndarray, float]:
-    """Images [n, h, w, 3] in [0, 1], poses [n, 4, 4] and the focal length in px, checked."""
+    """Read and check the images [n, h, w, 3] in [0, 1], the poses [n, 4, 4] and the focal length, px."""
     if not os.path.isfile(file):
         raise UserError(f'{file}: no such file; give the folder that holds {FILE}')
     if not zipfile.is_zipfile(file):
@@ -87,7 +87,7 @@ def _read(file: str) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _check_headers(file: str) -> None:
-    """Refuse arrays by what their headers say, before memory is taken for them."""
+    """Refuse unexpected arrays by their headers, before memory is allocated for them."""
     with zipfile.ZipFile(file) as archive:
         if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
             raise UserError(f'{file}: holds more than {MAX_BYTES // 2**20} MiB, expected the small images of {FILE}')
@@ -102,7 +102,7 @@ def _check_headers(file: str) -> None:
 
 
 def _shape(archive: zipfile.ZipFile, file: str, name: str) -> tuple[int, ...]:
-    """The shape of a numeric array, by its header, if the archive holds as many bytes as it needs."""
+    """Return the shape of a numeric array from its header; check its type and that the archive holds all of its bytes."""
     if f'{name}.npy' not in archive.namelist():
         raise UserError(f'{file}: lacks the array {name!r}; expected images, poses and focal')
     with archive.open(f'{name}.npy') as member:
