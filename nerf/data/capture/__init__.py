@@ -1,1 +1,1 @@
-"""From photos to a scene: `python -m nerf.data.capture`."""
+"""Camera poses of photos or of a video by COLMAP: `python -m nerf.data.capture`."""

@@ -1,4 +1,4 @@
-"""From photos or a video to a scene with cameras, by COLMAP on the CPU.
+"""Reconstruction of a scene from photos or a video, by COLMAP on the CPU.
 
 python -m nerf.data.capture PHOTOS_OR_VIDEO --out=DIR [--max_size=1600] [--frames=120]
 """
@@ -16,10 +16,10 @@ from nerf.errors import UserError, exit_with_sentence
 from nerf.host.files import atomic_folder
 
 FEWEST = 4  # images
-# More images than this are taken for a sequence, in which not every pair is compared, but each image with its NEXT and,
-# so that a way around something closes, each EVERYth with each other such one.
+# More than MOST_PAIRED images are taken for a sequence: not all pairs are matched, but each image with the NEXT ones and,
+# for loop closure, all pairs of every EVERYth image.
 MOST_PAIRED, NEXT, EVERY = 200, 10, 5
-# One distortion coefficient: more of them are not well determined by a few photos.
+# One distortion coefficient: a few photos do not determine more of them well.
 CAMERA_MODEL = 'SIMPLE_RADIAL'
 FATAL = 3  # the only level of COLMAP's log that is shown
 ADVICE = 'take sharp photos of something still and textured, each of which shows two thirds of what the one before shows'
@@ -28,13 +28,13 @@ ADVICE = 'take sharp photos of something still and textured, each of which shows
 def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> str:
     """Write the scene of a folder of photos or of a video: `images`, and COLMAP's model of them in `sparse/0`.
 
-    All is made beside `out` and moved there at the end, so that nothing is ever left half made.
+    Files are written beside `out` and moved there at the end, so that a failure leaves nothing half written.
 
     Returns:
-        A line that says how many images have a camera, and how well.
+        A summary in one line: the number of images with a camera, and the reprojection error.
 
     Raises:
-        UserError: the stage that failed, and what to do; `out` exists and is not an empty folder, or cannot be written.
+        UserError: a stage failed; `out` exists and is not an empty folder, or cannot be written.
     """
     pycolmap = import_pycolmap()
     with atomic_folder(out) as scene:
@@ -53,7 +53,7 @@ def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> s
 
 
 def import_pycolmap() -> ModuleType:
-    """Import pycolmap with its log switched off.
+    """Import pycolmap, with all but fatal errors left out of its log.
 
     Raises:
         UserError: it is not installed.
@@ -67,10 +67,10 @@ def import_pycolmap() -> ModuleType:
 
 
 def gather(source: str, images: Path, max_size: int, frames: int) -> list[str]:
-    """Copy the photos, or frames of the video, to `images`; their names.
+    """Copy the photos, or frames of the video, to `images` and return their names.
 
     Raises:
-        UserError: none there, or too few of them.
+        UserError: no such file or folder, or too few images.
     """
     if Path(source).is_dir():
         names = copy_photos(source, images, max_size)
@@ -84,7 +84,7 @@ def gather(source: str, images: Path, max_size: int, frames: int) -> list[str]:
 
 
 def pairs_of(names: Sequence[str], is_sequence: bool) -> list[tuple[str, str]]:
-    """List the pairs of images to match: all or, in a sequence, neighbours and those that may close a loop."""
+    """List the pairs of images to match: all or, in a sequence, neighbours and candidates for loop closure."""
     return [
         (names[i], names[j])
         for i, j in combinations(range(len(names)), 2)
@@ -95,10 +95,10 @@ def pairs_of(names: Sequence[str], is_sequence: bool) -> list[tuple[str, str]]:
 def reconstruct(
     pycolmap: ModuleType, images: Path, names: list[str], pairs: list[tuple[str, str]], work: Path, sparse: Path
 ) -> str:
-    """Features, matches, cameras and points of these images; the largest model goes to `sparse`. A line about it.
+    """Compute features, matches, cameras and points, write the largest model to `sparse` and return a summary of it.
 
     Raises:
-        UserError: the stage that failed, and what to do.
+        UserError: a stage failed.
     """
     database = work / 'database.db'
     with stage('finding features'):
@@ -119,7 +119,7 @@ def reconstruct(
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Turn an exception of pycolmap within the block into a sentence that names the stage."""
+    """Turn an exception of pycolmap within the block into a `UserError` that names the stage."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, AttributeError) as error:
@@ -128,10 +128,10 @@ def stage(name: str) -> Iterator[None]:
 
 
 def find_features(pycolmap: ModuleType, database: Path, images: Path, names: list[str]) -> int:
-    """Features of all images, with one camera for each group that seems to share one; how many there are.
+    """Extract features of all images, with one camera for each of `camera_groups`; return the number of features.
 
     Raises:
-        UserError: none.
+        UserError: there are none.
     """
     for group in camera_groups(images, names):
         pycolmap.extract_features(
@@ -150,10 +150,10 @@ def find_features(pycolmap: ModuleType, database: Path, images: Path, names: lis
 
 
 def match(pycolmap: ModuleType, database: Path, pairs: list[tuple[str, str]], listed: Path) -> int:
-    """Match the features of these pairs, which go to the file `listed`; how many show the same things.
+    """Match the features of these pairs, written to the file `listed`; return the number of pairs with verified matches.
 
     Raises:
-        UserError: none does.
+        UserError: there are none.
     """
     listed.write_text(''.join(f'{first} {second}\n' for first, second in pairs), encoding='utf-8')
     pycolmap.match_image_pairs(database, pairing_options={'match_list_path': listed}, device=pycolmap.Device.cpu)
@@ -165,10 +165,10 @@ def match(pycolmap: ModuleType, database: Path, pairs: list[tuple[str, str]], li
 
 
 def find_cameras(pycolmap: ModuleType, database: Path, images: Path, models: Path) -> Any:
-    """Reconstruct the cameras from these matches: the largest model, a `pycolmap.Reconstruction`.
+    """Reconstruct the cameras from these matches; return the largest model, a `pycolmap.Reconstruction`.
 
     Raises:
-        UserError: none, or of too few images.
+        UserError: no model, or one of too few images.
     """
     models.mkdir()
     found = pycolmap.incremental_mapping(database, images, models).values()

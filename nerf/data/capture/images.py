@@ -1,4 +1,4 @@
-"""What a reconstruction starts from: photos made upright and not too large, or the sharpest frames of a video."""
+"""Input images of a reconstruction: photos, upright and limited in size, or the sharpest frames of a video."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Else ffmpeg is started by a fork, of which JAX's threads make a deadlock possible.
+# Otherwise ffmpeg is started by a fork, which may deadlock with JAX's threads.
 os.environ.setdefault('IMAGEIO_FFMPEG_NO_PREVENT_SIGINT', '1')
 
 import imageio.v3 as imageio
@@ -21,18 +21,18 @@ from nerf.errors import UserError
 
 KEPT_ENDINGS = ('.jpg', '.jpeg', '.png')
 JPEG_QUALITY = 95
-# EXIF's numbers for how the camera was held, its lens settings, and the focal lengths among these.
+# EXIF tags: orientation, pointer to the camera settings, and the focal lengths in these.
 ORIENTATION, LENS_SETTINGS, FOCAL_LENGTHS = 0x0112, 0x8769, (0x920A, 0xA405)
 
 
 def copy_photos(source: str, folder: Path, max_size: int) -> list[str]:
-    """Copy the photos in `source` to `folder`: as they are, but upright and at most `max_size` px on the longer side.
+    """Copy the photos in `source` to `folder`, upright (by EXIF orientation) and at most `max_size` px on the longer side.
 
     Returns:
-        Their names, sorted.
+        Their new names, in the order of the old ones.
 
     Raises:
-        UserError: no photos, two that would be called alike, or one that cannot be read.
+        UserError: no photos, two that would get the same name, or one that cannot be read.
     """
     names = list_images(source)
     if not names:
@@ -46,13 +46,13 @@ def copy_photos(source: str, folder: Path, max_size: int) -> list[str]:
 
 
 def stem_of(name: str) -> str:
-    """Return a photo's name in the scene, without ending: COLMAP's lists of pairs allow no spaces and the like."""
+    """Return a photo's name in the scene, without ending or spaces and the like, which COLMAP's lists of pairs do not allow."""
     return re.sub(r'[^\w.-]', '_', os.path.splitext(name)[0])
 
 
 def copy_photo(path: str, folder: Path, max_size: int) -> str:
-    """Copy one photo to `folder`, see `copy_photos`; its name there."""
-    read_image(path)  # says what is wrong with a file that is no whole 8-bit image
+    """Copy one photo to `folder`, see `copy_photos`; return its name there."""
+    read_image(path)  # raises a clear error unless the file is a complete 8-bit image
     name = os.path.basename(path)
     stem, ending = stem_of(name), os.path.splitext(name)[1]
     with Image.open(path) as image:
@@ -66,7 +66,7 @@ def copy_photo(path: str, folder: Path, max_size: int) -> str:
 
 
 def write_image(path: Path, image: Image.Image, max_size: int) -> None:
-    """Write an image with its EXIF data, at most `max_size` px on the longer side."""
+    """Write an image with its EXIF data, downsampled to at most `max_size` px on the longer side."""
     exif = image.getexif()
     has_alpha = path.suffix == '.png' and image.has_transparency_data
     image = image.convert('RGBA' if has_alpha else 'RGB')
@@ -97,7 +97,7 @@ def copy_frames(video: str, folder: Path, count: int, max_size: int) -> list[str
 
 
 def sharpest(frames: Iterator[np.ndarray], total: int, count: int) -> Iterator[np.ndarray]:
-    """Return the sharpest frame, uint8 [height, width, 3], of each of `count` equal parts of about `total`; all if fewer."""
+    """Yield the sharpest frame, uint8 [height, width, 3], of each of `count` equal parts of about `total`; all if fewer."""
     part, best, frame = 0, -1.0, None
     for i, candidate in enumerate(frames):
         if frame is not None and min(i * count // total, count - 1) > part:
@@ -111,7 +111,7 @@ def sharpest(frames: Iterator[np.ndarray], total: int, count: int) -> Iterator[n
 
 
 def sharpness(frame: np.ndarray) -> float:
-    """Mean square of the Laplacian of the green channel, every other pixel, uint8 [height, width, 3] -> squared grey levels."""
+    """Compute the mean squared Laplacian of the green channel at every other pixel of uint8 [height, width, 3], grey levels^2."""
     green = frame[::2, ::2, 1].astype(np.float32)
     inner = green[1:-1, 1:-1]
     laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * inner
@@ -119,7 +119,7 @@ def sharpness(frame: np.ndarray) -> float:
 
 
 def camera_groups(folder: Path, names: list[str]) -> list[list[str]]:
-    """Group images that, by their files, have one camera and focal length: one size and one EXIF focal length."""
+    """Group images that seem to share one camera and focal length: same size and same EXIF focal length."""
     groups = defaultdict(list)
     for name in names:
         with Image.open(folder / name) as image:

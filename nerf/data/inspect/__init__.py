@@ -1,1 +1,1 @@
-"""Look at a scene before it is trained: `python -m nerf.data.inspect`."""
+"""Inspection of a scene before training: `python -m nerf.data.inspect`."""

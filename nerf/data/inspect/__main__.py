@@ -1,4 +1,4 @@
-"""A look at a scene before training: what was read, how the cameras stand, and what is likely to go wrong.
+"""Inspection of a scene before training: what was read, the layout of the cameras, and likely problems.
 
 python -m nerf.data.inspect DIR [--scene_type=unbounded] [--factor=4 | --width=400] [--format=colmap] [--out=look.png]
 """
@@ -21,7 +21,7 @@ from nerf.scene_types import SCENE_TYPES
 
 
 def inspect(scene: Scene, source: Source, said: Sequence[str] = ()) -> tuple[str, list[str]]:
-    """Make the page about a scene, and its warnings alone; `said`: those of its loader."""
+    """Return the page about a scene, and its warnings alone; `said` are the warnings of its loader."""
     facts = measure_photos(scene)
     warnings = [
         *said,
@@ -34,7 +34,7 @@ def inspect(scene: Scene, source: Source, said: Sequence[str] = ()) -> tuple[str
 
 @contextlib.contextmanager
 def _heard() -> Iterator[list[str]]:
-    """The warnings that are logged meanwhile, which are part of the page and so not printed by themselves."""
+    """Collect the warnings that are logged within the block, which are shown on the page and not logged."""
     log, lines = logging.getLogger('nerf'), []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: lines.append(record.getMessage())
@@ -48,7 +48,7 @@ def _heard() -> Iterator[list[str]]:
 
 
 def _check_out(out: str) -> None:
-    """Refuse what cannot become a picture before time is spent on the scene."""
+    """Refuse a path that is not that of a PNG in an existing folder, before the scene is read."""
     if not out.lower().endswith('.png') or os.path.isdir(out):
         raise UserError(f'--out={out}: expected the name of a file that ends in .png')
     if not os.path.isdir(os.path.dirname(os.path.abspath(out))):
@@ -58,14 +58,14 @@ def _check_out(out: str) -> None:
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command: print the page about the scene in DIR, and draw it if there is an --out."""
-    parser = argparse.ArgumentParser(prog='python -m nerf.data.inspect', description='Look at a scene before training on it.')
+    parser = argparse.ArgumentParser(prog='python -m nerf.data.inspect', description='Inspect a scene before training.')
     parser.add_argument('dir', nargs='?', help="the scene's folder; the built-in scene if left out")
-    parser.add_argument('--format', help='recognised by what lies in the folder unless given')
+    parser.add_argument('--format', help='format of the scene; detected unless given')
     parser.add_argument('--scene_type', default='object', choices=SCENE_TYPES)
-    parser.add_argument('--factor', type=int, default=1, help='make images so many times smaller')
-    parser.add_argument('--width', type=int, help='or so many px wide')
-    parser.add_argument('--near', type=float, help='try where rays start')
-    parser.add_argument('--far', type=float, help='and where they end')
+    parser.add_argument('--factor', type=int, default=1, help='downsampling factor of the images')
+    parser.add_argument('--width', type=int, help='or their width, px')
+    parser.add_argument('--near', type=float, help='near bound of rays to try')
+    parser.add_argument('--far', type=float, help='far bound of rays to try')
     parser.add_argument('--out', help='a PNG to draw: cameras, points and photos')
     given = parser.parse_args(args)
     if given.out is not None:

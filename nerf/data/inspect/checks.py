@@ -1,4 +1,4 @@
-"""What is likely to go wrong when a scene is trained: one sentence for each finding, with what to do about it."""
+"""Warnings about a scene before training: one sentence for each finding, with its remedy."""
 
 from collections.abc import Iterable
 
@@ -19,19 +19,19 @@ from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
 from nerf.scene_types import scene_type_of
 
-EXPOSURE_SPREAD = 1.75  # of brightness, between the 5th and the 95th percentile
-EXPOSURE_ALONE = 2.0  # one photo by those around it: one stop
-BLURRED = 0.35  # sharpness by that of the photos around it
-SAME_VIEW = 2e-3  # of the distance to what is looked at, or radians
-FAR_FROM_TRAINING = 4.0  # by the distance of a training camera from the next one
+EXPOSURE_SPREAD = 1.75  # ratio of the 95th to the 5th percentile of brightness
+EXPOSURE_ALONE = 2.0  # ratio of brightness of a photo and its neighbours: one stop
+BLURRED = 0.35  # sharpness relative to the neighbours'
+SAME_VIEW = 2e-3  # of the focus distance, or radians
+FAR_FROM_TRAINING = 4.0  # relative to the spacing of the training cameras
 POINTS_OUTSIDE = 0.01
-EMPTY_BEFORE = 4.0  # the nearest points' depth by near
-OFF_CENTRE = 0.25  # of the cameras' distance
+EMPTY_BEFORE = 4.0  # depth of the nearest points, relative to near
+OFF_CENTRE = 0.25  # of the cameras' distance from the focus point
 SAMPLED_POINTS, SAMPLED_CAMERAS = 2000, 100
 
 
 def geometry_warnings(scene: Scene, options: DataOptions) -> list[str]:
-    """List what is wrong with cameras and points."""
+    """Return the warnings about cameras and points."""
     found = [
         _outside(scene, options),
         _off_centre(scene, options),
@@ -44,7 +44,7 @@ def geometry_warnings(scene: Scene, options: DataOptions) -> list[str]:
 
 
 def photo_warnings(scene: Scene, options: DataOptions, facts: PhotoFacts) -> list[str]:
-    """List what is wrong with the photos."""
+    """Return the warnings about the photos."""
     found = [_background(options, facts), _exposure(scene, facts), *_bright_and_dark(scene, facts), _blur(scene, facts)]
     return [warning for warning in found if warning]
 
@@ -66,7 +66,7 @@ def _named(scene: Scene, is_found: np.ndarray) -> str:
 
 
 def _outside(scene: Scene, options: DataOptions) -> str | None:
-    """Cameras that stand where a scene of this type has none."""
+    """Warn of cameras outside the region that the scene type allows."""
     cameras = scene.cameras
     positions = np.asarray(cameras.camera_to_world[:, :, 3], np.float64)
     distance = np.linalg.norm(positions, axis=1)
@@ -99,7 +99,7 @@ def _off_centre(scene: Scene, options: DataOptions) -> str | None:
 
 
 def _empty_before(scene: Scene, options: DataOptions) -> str | None:
-    """Rays of an unbounded scene that begin long before anything is, where a model may put what one photo alone sees."""
+    """Warn of rays of an unbounded scene that begin far in front of the nearest points, where floaters may form."""
     if not scene_type_of(options.scene_type).contract or not len(scene.points):
         return None
     points = scene.points[:: -(-len(scene.points) // SAMPLED_POINTS)]
@@ -110,12 +110,12 @@ def _empty_before(scene: Scene, options: DataOptions) -> str | None:
         return None
     return (
         f'nothing is nearer than {nearest_depth:.2g} by the points, and rays begin at {near:.2g}: '
-        f'--config.data.near={nearest_depth / 2:.1g} keeps the model from explaining photos by what floats before the cameras'
+        f'--config.data.near={nearest_depth / 2:.1g} keeps floaters away from the cameras'
     )
 
 
 def _points_outside(scene: Scene) -> str | None:
-    """Points in view whose depth is not between near and far; in NDC, of the world, these are 1 and infinity."""
+    """Warn of points in view whose depth is not between near and far; with NDC, not between 1 and infinity in the world."""
     if not len(scene.points):
         return None
     cameras, points = scene.cameras, scene.points[:: -(-len(scene.points) // SAMPLED_POINTS)]
@@ -133,9 +133,9 @@ def _points_outside(scene: Scene) -> str | None:
 
 
 def _same_views(scene: Scene) -> str | None:
-    """Photos of the same view in the same size: with the same light they say nothing new, in two splits they leak."""
+    """Warn of photos with the same pose and size: they add no information and, in two splits, leak held-out views."""
     cameras = scene.cameras
-    size = np.stack([cameras.width, cameras.height], axis=1) * 10.0  # px: what differs is no neighbour
+    size = np.stack([cameras.width, cameras.height], axis=1) * 10.0  # px: far apart if sizes differ
     distance, other = nearest(np.concatenate([pose_features(cameras), size], axis=1))
     pairs = sorted({tuple(sorted((i, int(other[i])))) for i in np.flatnonzero(distance < SAME_VIEW)})
     if not pairs:
@@ -161,12 +161,12 @@ def _far_tests(scene: Scene) -> str | None:
     names = listed(scene.names[i] for i in held_out[is_far])
     return (
         f'{is_far.sum()} of {len(held_out)} held-out cameras ({names}) are up to {distance[is_far].max():.3g} from every '
-        f'training camera, {distance[is_far].max() / usual:.0f} times as far as these are apart: expect poor pictures there'
+        f'training camera, {distance[is_far].max() / usual:.0f} times as far as these are apart: expect poor renders there'
     )
 
 
 def _background(options: DataOptions, facts: PhotoFacts) -> str | None:
-    """Opaque photos of what is said to be an object in front of nothing."""
+    """Warn of opaque photos whose border is not white, if the scene type expects one object on one colour."""
     opaque = ~facts.has_alpha
     if not scene_type_of(options.scene_type).has_subject or not opaque.any():
         return None
@@ -210,7 +210,7 @@ def _bright_and_dark(scene: Scene, facts: PhotoFacts) -> list[str]:
 
 def _blur(scene: Scene, facts: PhotoFacts) -> str | None:
     sharpness = to_neighbours(facts.sharpness, scene.cameras)
-    # Differences shrink with the light, so a dark photo is not blurred by that; 2.2: sRGB's curve, squared.
+    # The Laplacian scales with brightness, so a dark photo is not taken for a blurred one; 2.2: sRGB's curve, squared.
     light = np.minimum(to_neighbours(facts.brightness, scene.cameras), 1.0) ** (2 / 2.2)
     blurred = sharpness < BLURRED * light
     if not blurred.any():

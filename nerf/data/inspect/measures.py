@@ -1,4 +1,4 @@
-"""Numbers that say what a scene is like: how its cameras stand, what its photos have in common and which of them stand out."""
+"""Statistics of a scene: the layout of its cameras, and brightness, sharpness and borders of its photos."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -9,24 +9,24 @@ from nerf.data.poses import focus_point
 from nerf.data.scene import Scene
 from nerf.ray.cameras import Camera
 
-NEIGHBOURS = 8  # photos that each photo is compared with: of those that look alike, light and blur differ little
+NEIGHBOURS = 8  # most similar views that each photo is compared with, as they differ little in brightness and sharpness
 ALIKE = 1.25  # ratio of widths up to which photos are compared
 MOST_PIXELS = 1000  # px, wider photos are measured after averaging blocks
 BORDER = 0.02  # of the width
 SAME_COLOUR = 12  # of 255
-ONE_COLOUR = 0.8  # of a border, for it to count as a background
+ONE_COLOUR = 0.8  # share of a border in its median colour from which on it counts as background
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
 class Layout(NamedTuple):
-    """Where the cameras stand.
+    """Layout of the cameras.
 
     Attributes:
-        focus: what they look at, the point nearest to all optical axes, [3], world.
-        distance: of each camera from there, [k], world.
-        elevation: of each camera above there, [k], degrees; z is up.
+        focus: focus point, the point nearest to all optical axes, [3], world.
+        distance: of each camera from the focus point, [k], world.
+        elevation: of each camera above the focus point, [k], degrees; z is up.
         gap: the widest angle around the z axis without a camera, degrees.
-        next_place: from each place where a camera stands to the nearest other one, [places], world.
+        next_place: distance from each camera position to the nearest other one, [places], world.
     """
 
     focus: np.ndarray
@@ -37,13 +37,13 @@ class Layout(NamedTuple):
 
 
 class PhotoFacts(NamedTuple):
-    """What is measured on each photo, [k].
+    """Measurements of each photo, [k].
 
     Attributes:
         has_alpha: whether some pixel is not opaque.
-        brightness: mean luminance of what is opaque, linear, [0, 1]; without a border that has one colour, wherever that is.
+        brightness: mean linear luminance of opaque pixels, [0, 1]; pixels in the colour of a border of one colour do not count.
         sharpness: variance of the Laplacian of the sRGB grey, which blur reduces.
-        border: how much of the border has its median colour, [0, 1].
+        border: share of the border that has its median colour, [0, 1].
         border_colour: that colour, [k, 3], uint8.
     """
 
@@ -71,9 +71,9 @@ def layout(cameras: Camera) -> Layout:
 
 
 def nearest(points: np.ndarray, others: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Distance [k] from each of `points` [k, d] to the nearest of `others` [n, d] and its index [k].
+    """Return the distance [k] from each of `points` [k, d] to the nearest of `others` [n, d], and its index [k].
 
-    `others` None: the nearest of the other points; a single one is infinitely far from them.
+    `others` None: the nearest of the other points; the distance of a single point is infinite.
     """
     distances, indices = np.zeros(len(points)), np.zeros(len(points), np.int64)
     for i, point in enumerate(points):
@@ -91,14 +91,14 @@ def places(cameras: Camera) -> np.ndarray:
 
 
 def pose_features(cameras: Camera) -> np.ndarray:
-    """Compute features whose distance tells how different two views are: position by focus distance, axis and up, [k, 9]."""
+    """Compute features whose distance measures how different two views are: position / focus distance, axis, up, [k, 9]."""
     poses = np.asarray(cameras.camera_to_world, np.float64)
     scale = np.median(layout(cameras).distance)
     return np.concatenate([poses[:, :, 3] / max(scale, 1e-9), poses[:, :, 2], poses[:, :, 1]], axis=1)
 
 
 def to_neighbours(values: np.ndarray, cameras: Camera) -> np.ndarray:
-    """Divide each photo's value by the median of the most similar views of about its size, [k]; 1 without any."""
+    """Divide each photo's value by the median of the most similar views of about its size, [k]; 1 if they are too few."""
     features, width = pose_features(cameras), np.asarray(cameras.width, np.float64)
     ratios = np.ones(len(values))
     for i in range(len(values)):
@@ -112,7 +112,7 @@ def to_neighbours(values: np.ndarray, cameras: Camera) -> np.ndarray:
 
 
 def depths_in_view(cameras: Camera, index: int, points: np.ndarray) -> np.ndarray:
-    """Depth of those of `points` [n, 3] that lie in the picture of one of stacked cameras (distortion left out), [m], world."""
+    """Return the depths [m], world, of the `points` [n, 3] that project into the image of one camera (no distortion)."""
     pose = np.asarray(cameras.camera_to_world[index], np.float64)
     local = (points - pose[:, 3]) @ pose[:, :3] * [1, -1, -1]
     ahead = local[local[:, 2] > 0]
@@ -122,14 +122,14 @@ def depths_in_view(cameras: Camera, index: int, points: np.ndarray) -> np.ndarra
 
 
 def measure_photos(scene: Scene) -> PhotoFacts:
-    """Measure all photos' facts."""
-    with ThreadPoolExecutor() as pool:  # numpy leaves Python's lock
+    """Measure all photos of a scene."""
+    with ThreadPoolExecutor() as pool:  # numpy releases the GIL
         measured = list(pool.map(lambda i: measure_photo(scene.image(i)), range(len(scene.names))))
     return PhotoFacts(*(np.array(values) for values in zip(*measured, strict=True)))
 
 
 def measure_photo(image: np.ndarray) -> tuple[bool, float, float, float, np.ndarray]:
-    """Measure the facts of one photo, premultiplied uint8 [height, width, 4], in the order of `PhotoFacts`."""
+    """Measure one photo, premultiplied uint8 [height, width, 4]; return the values in the order of `PhotoFacts`."""
     colours = _in_blocks(image, max(1, image.shape[1] // MOST_PIXELS))
     grey = colours[..., :3].mean(-1)
     inner = grey[1:-1, 1:-1]
@@ -152,7 +152,7 @@ def measure_photo(image: np.ndarray) -> tuple[bool, float, float, float, np.ndar
 
 
 def mean_luminance(colours: np.ndarray) -> float:
-    """Mean linear luminance (of Rec. 709) of sRGB colours [n, 3] in [0, 255], in [0, 1]; 0 if there are none."""
+    """Compute the mean linear luminance (Rec. 709) of sRGB colours [n, 3] in [0, 255], in [0, 1]; 0 if there are none."""
     if not len(colours):
         return 0.0
     srgb = colours / 255
@@ -161,7 +161,7 @@ def mean_luminance(colours: np.ndarray) -> float:
 
 
 def _in_blocks(image: np.ndarray, size: int) -> np.ndarray:
-    """Means of blocks of `size` x `size` pixels, float32; what is left over at the right and below is cut off."""
+    """Average blocks of `size` x `size` pixels, float32; the remainder at the right and bottom is cropped."""
     if size == 1:
         return image.astype(np.float32)
     height, width = (length // size for length in image.shape[:2])

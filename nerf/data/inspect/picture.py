@@ -1,4 +1,4 @@
-"""A scene as one picture: its cameras and points from above and from the side, some of its photos, and what is said of it."""
+"""Overview picture of a scene: cameras and points from above and from the side, some photos, and the page about it."""
 
 import textwrap
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from nerf.errors import UserError
 from nerf.lifting import over_rays
 from nerf.ray.cameras import cast
 
-WIDTH, HEIGHT, DPI = 16, 9, 100  # inches, and pixels in one
+WIDTH, HEIGHT, DPI = 16, 9, 100  # inches, and pixels per inch
 COLOURS = {'train': '#1f6fb4', 'val': '#3a9a4b', 'test': '#e8760c'}
 WARNING_COLOUR, POINT_COLOUR, FOCUS_COLOUR = '#b3261e', '#555555', '#a020a0'
 POINTS = 20_000
-FRUSTUM = 0.09  # of the distance to what is looked at
-LETTERS, LINE = 126, 0.0202  # in a line of text, and its height
+FRUSTUM = 0.09  # size, relative to the focus distance
+LETTERS, LINE = 126, 0.0202  # letters in a line of text, and its height
 
 
 class Side(NamedTuple):
-    """One way to look at a scene: two of its axes, with signs and names."""
+    """Projection of a scene along one axis: the other two axes, with signs and names."""
 
     title: str
     axes: tuple[int, int]
@@ -71,7 +71,7 @@ def draw(scene: Scene, text: str, warnings: Sequence[str]) -> Figure:
 
 
 def frustums(scene: Scene) -> np.ndarray:
-    """Compute the lines of all cameras: four from the centre to the corners and four around them, [k, 8, 2, 3], world."""
+    """Compute the lines of the cameras' frustums: four to the corners, four between these, [k, 8, 2, 3], world."""
     cameras = scene.cameras.replace(ndc=None)
     centre = cameras.camera_to_world[:, :, 3]
     crowd = np.clip(np.sqrt(80 / len(scene.names)), 0.7, 1.0)  # many cameras are drawn smaller, and so are close ones
@@ -89,7 +89,7 @@ _directions = jax.jit(over_rays(lambda camera, xy: cast(camera, xy).direction))
 
 
 def limits(scene: Scene, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the box to show, [3] and [3], world: cameras, origin, and the focus and points that are not too far."""
+    """Compute the box to show, [3] and [3], world: cameras, origin, and focus and points, clipped where far away."""
     cameras = lines.reshape(-1, 3)
     low, high = cameras.min(0), cameras.max(0)
     reach = max((high - low).max(), 1e-9)
@@ -102,7 +102,7 @@ def limits(scene: Scene, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_side(axes: Axes, scene: Scene, lines: np.ndarray, side: Side) -> None:
-    """Points, cameras and the origin, projected."""
+    """Draw points, cameras and the origin in one projection."""
     chosen, signs = list(side.axes), np.array(side.signs)
     if len(scene.points):
         points = scene.points[:: -(-len(scene.points) // POINTS)][:, chosen] * signs
@@ -132,7 +132,7 @@ def _draw_side(axes: Axes, scene: Scene, lines: np.ndarray, side: Side) -> None:
 
 
 def _draw_text(figure: Figure, text: str, warnings: Sequence[str]) -> None:
-    """The page's facts and below them the warnings, as many as there is room for."""
+    """Draw the page's facts and below them as many warnings as fit."""
     facts = [part for line in text.split('\n\n')[0].splitlines() for part in _wrapped(line, ' ' * 11)]
     lines = [part for each in warnings for part in _wrapped(f'- {each}', '  ')]
     top, room = 0.335, 16 - len(facts)
@@ -149,7 +149,7 @@ def _wrapped(line: str, indent: str) -> list[str]:
 
 
 def _draw_photos(figure: Figure, scene: Scene) -> None:
-    """Some photos, evenly from all: wide ones in one column, others in two; on white where they are transparent."""
+    """Draw photos at even intervals: wide ones in one column, others in two; on white where transparent."""
     is_wide = np.median(scene.cameras.width / scene.cameras.height) > 1.2
     columns, rows = (1, 4) if is_wide else (2, 3)
     chosen = np.unique(np.linspace(0, len(scene.names) - 1, columns * rows).round().astype(int))
@@ -167,7 +167,7 @@ def _draw_photos(figure: Figure, scene: Scene) -> None:
 
 
 def _draw_legend(figure: Figure, scene: Scene) -> None:
-    """What the colours and signs of the two views mean."""
+    """Draw the legend of the two views."""
     counts = {split: len(scene.indices(split)) for split in SPLITS}
     handles = [
         Line2D([], [], color=COLOURS[split], linewidth=3, label=f'{split} ({count})')
@@ -178,7 +178,7 @@ def _draw_legend(figure: Figure, scene: Scene) -> None:
     if len(scene.points):
         handles.append(Line2D([], [], marker='o', label=f'points ({len(scene.points)})', **dot))
     handles.append(Line2D([], [], linestyle='none', marker='+', color='black', markersize=10, label='origin'))
-    handles.append(Line2D([], [], linestyle='none', marker='x', color=FOCUS_COLOUR, markersize=8, label='looked at'))
+    handles.append(Line2D([], [], linestyle='none', marker='x', color=FOCUS_COLOUR, markersize=8, label='focus point'))
     if scene.cameras.ndc is not None:
         handles.append(Line2D([], [], color='black', linestyle='--', linewidth=1, label='near plane'))
     if _is_contracted(scene):

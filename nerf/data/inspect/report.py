@@ -1,4 +1,4 @@
-"""What a person should know about a scene before training on it: one screen of text, or a few lines of it."""
+"""Text report of a scene before training: one page, or the few lines that training logs."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from nerf.lifting import over_rays
 from nerf.ray.cameras import cast
 from nerf.ray.lenses import distort
 
-# Where near and far come from unless asked for; of other formats by what there is.
+# Source of near and far unless set; for other formats see `_range_source`.
 RANGE_OF_FORMAT = {
     BUILT_IN: 'of the built-in scene',
     'blender': 'fixed by the format',
@@ -26,13 +26,13 @@ RANGE_OF_FORMAT = {
     'multiscale_blender': 'from metadata.json',
     'deepvoxels': 'by where the cameras stand',
 }
-BESIDE_IMAGES = ('depth', 'normal', 'mask', 'alpha', 'disp')  # words in the names of files that are no photos
+BESIDE_IMAGES = ('depth', 'normal', 'mask', 'alpha', 'disp')  # words in the names of image files that are not photos
 WARNINGS_AT_START = 2
-ALL_AROUND = 45  # degrees between neighbours at most
+ALL_AROUND = 45  # degrees: the widest gap of cameras that stand all around
 
 
 class Source(NamedTuple):
-    """Where a scene was read from: format, folder (or file; '' for the built-in scene) and how."""
+    """Source of a scene: format, folder (or file; '' for the built-in scene) and options."""
 
     format: str
     folder: str
@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
 
 def page(scene: Scene, source: Source, facts: PhotoFacts, warnings: list[str]) -> str:
-    """Return the whole page as lines of `name  value`, and the warnings."""
+    """Return the whole page: lines of `name  value`, then the warnings."""
     rows = [
         ('scene', f'{source.folder or "built in"} ({source.format}, scene_type {source.options.scene_type})'),
         ('photos', f'{_counts(scene)}; {how_split(scene)}'),
@@ -58,7 +58,10 @@ def page(scene: Scene, source: Source, facts: PhotoFacts, warnings: list[str]) -
 
 
 def short_form(scene: Scene, source: Source) -> list[str]:
-    """Return the lines that training logs first: two, and the first warnings about cameras and points; no pixels are read."""
+    """Return the first lines of a training log: two about the scene, and the first warnings about cameras and points.
+
+    Warnings about photos are left out, so that no pixels are read.
+    """
     warnings = geometry_warnings(scene, source.options)
     folder, scene_type = source.folder, source.options.scene_type
     inspect = f'python -m nerf.data.inspect {folder} --scene_type={scene_type}'
@@ -73,7 +76,7 @@ def short_form(scene: Scene, source: Source) -> list[str]:
 
 
 def how_split(scene: Scene) -> str:
-    """Say whether every Nth photo is held out, or whether the splits follow no such rule and so are those of the files."""
+    """Describe the splits: every Nth photo is held out, or they follow no such rule and so are given by the files."""
     held_out = scene.indices('test')
     if not len(held_out):
         return 'none held out'
@@ -83,9 +86,9 @@ def how_split(scene: Scene) -> str:
 
 
 def unused_images(source: Source) -> list[str]:
-    """Image files that lie beside those of the scene but are not among them, such as photos without a pose, sorted paths.
+    """List image files in the folders of the scene's images that it does not use, such as photos without a pose, sorted paths.
 
-    Depth maps, masks and the like, by their names, are not counted.
+    Files that are depth maps, masks and the like by their names are left out.
     """
     all_of_it = dataclasses.replace(source.options, test_every=None)
     used = {os.path.abspath(path) for path in FORMATS[source.format].sources(source.folder, all_of_it)}
@@ -96,16 +99,16 @@ def unused_images(source: Source) -> list[str]:
 
 
 def file_warnings(source: Source) -> list[str]:
-    """List what is wrong with the folder, given the scene."""
+    """Return the warnings about the files in the scene's folder."""
     unused = unused_images(source)
     if not unused:
         return []
     count = '1 image file has no pose and is' if len(unused) == 1 else f'{len(unused)} image files have no pose and are'
-    return [f'{count} not used ({listed(os.path.basename(path) for path in unused)}): align them too, or let them be']
+    return [f'{count} not used ({listed(os.path.basename(path) for path in unused)}): align them too, or ignore this']
 
 
 def lens_model(scene: Scene) -> str:
-    """Pinhole or distorted, and by how much."""
+    """Describe the lens: pinhole, or its distortion by the shift of the first corner of the image."""
     cameras, lens = scene.cameras, scene.cameras.lens
     if lens is None:
         return 'pinhole'
@@ -121,7 +124,7 @@ def lens_model(scene: Scene) -> str:
 
 
 def angles_of_view(scene: Scene) -> np.ndarray:
-    """Horizontal and vertical angle of view of each photo, between the middles of its edges, [k, 2], degrees."""
+    """Compute the horizontal and vertical angle of view of each photo, through the principal point, [k, 2], degrees."""
     cameras = scene.cameras.replace(ndc=None)
     size = np.stack([cameras.width, cameras.height], axis=1).astype(np.float32)
     axis = -cameras.camera_to_world[:, :, 2]
@@ -216,7 +219,7 @@ def _points(scene: Scene) -> str:
 
 
 def _span(values: np.ndarray, digits: int = 4) -> str:
-    """The values' range, or the value if they are about the same."""
+    """Format the range of the values, or one value if they are about the same."""
     low, high = float(np.min(values)), float(np.max(values))
     same = high - low <= 1e-3 * abs(high)
     return f'{low:.{digits}g}' if same else f'{low:.{digits}g} to {high:.{digits}g}'
