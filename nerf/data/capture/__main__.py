@@ -48,7 +48,7 @@ def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> s
             return reconstruct(pycolmap, images, names, pairs, scene.parent, sparse)
         except OSError as error:
             raise UserError(
-                f'{error.filename or out}: cannot be read or written ({error.strerror}); check your rights'
+                f'{error.filename or out}: cannot be read or written ({error.strerror}); check your permissions'
             ) from error
 
 

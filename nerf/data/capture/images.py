@@ -111,7 +111,7 @@ def sharpest(frames: Iterator[np.ndarray], total: int, count: int) -> Iterator[n
 
 
 def sharpness(frame: np.ndarray) -> float:
-    """Compute the mean squared Laplacian of the green channel at every other pixel of uint8 [height, width, 3], grey levels^2."""
+    """Compute the mean squared Laplacian of green, every other pixel, uint8 [height, width, 3] -> squared grey levels."""
     green = frame[::2, ::2, 1].astype(np.float32)
     inner = green[1:-1, 1:-1]
     laplacian = green[:-2, 1:-1] + green[2:, 1:-1] + green[1:-1, :-2] + green[1:-1, 2:] - 4 * inner

@@ -152,7 +152,7 @@ def _check_row(row: dict[str, np.ndarray], where: str) -> None:
         raise UserError(f'{where}: the last row of cam2world is {row["cam2world"][3].tolist()}, expected [0, 0, 0, 1]')
     expected = [[1 / focal, 0, -width / 2 / focal], [0, -1 / focal, height / 2 / focal], [0, 0, -1]]
     if not np.allclose(row['pix2cam'], expected, rtol=1e-3, atol=1e-6):
-        raise UserError(f'{where}: pix2cam is not what focal, width and height say; expected a pinhole in the middle')
+        raise UserError(f'{where}: pix2cam is not what focal, width and height say; expected the principal point in the centre')
 
 
 def _names(paths: list[str], where: str) -> list[str]:

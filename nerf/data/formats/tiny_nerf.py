@@ -35,7 +35,9 @@ def sources(path: str, options: DataOptions) -> list[str]:
 
 
 def load(path: str, options: DataOptions) -> Scene:
-    """Load the scene in `path`: 0-99 train, later images test; of 100 or fewer, every eighth (`test_every`th) is held out.
+    """Load the scene in `path`; images 0-99 are training views, later ones are held out.
+
+    Of 100 or fewer, every eighth (`test_every`th) is held out.
 
     Raises:
         UserError: the file is missing or damaged, or holds pickled objects or unexpected arrays.
