@@ -4,13 +4,13 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from nerf.data import procedural
 from nerf.data.formats import blender, colmap, deepvoxels, llff, tiny_nerf, transforms
 from nerf.data.formats import multiscale_blender as multiscale_loader
+from nerf.data.formats.code import source_files
 from nerf.data.options import DataOptions
 from nerf.data.placement import place_scene
 from nerf.data.scene import Scene, make_scene, with_corner_pixels
@@ -147,10 +147,10 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
         UserError: the scene's files are missing or do not list its images.
     """
     digest = hashlib.sha256(repr((format, dataclasses.astuple(options))).encode())
-    data = Path(__file__).parents[1]
-    for readers in (data, data / 'formats', data / 'built_in'):  # not inspect, capture and feed
-        for code in sorted(readers.glob('*.py')):
-            digest.update(code.read_bytes())
+    loader = FORMATS[format].load.__module__
+    reader = procedural.__name__ if loader == __name__ else loader
+    for file in source_files([reader, place_scene.__module__]):
+        digest.update(file.read_bytes())
     for path in FORMATS[format].sources(folder, options):
         try:
             state = os.stat(path)
