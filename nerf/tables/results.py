@@ -141,7 +141,8 @@ def means(record: dict[str, Any], where: Path) -> dict[str, float]:
     Raises:
         UserError: one is missing, or PSNR is not finite.
     """
-    found = {name: entry(record, name, float, where) for name in METRICS}
+    # A run that was evaluated before a metric was added has none of it.
+    found = {name: entry(record, name, float, where) if name in record or name == 'psnr' else math.nan for name in METRICS}
     if not math.isfinite(found['psnr']):
         raise UserError(f'{where}: psnr is {found["psnr"]}, expected a finite number; {REMEDY}')
     return found
