@@ -94,7 +94,7 @@ def test_no_path_jumps_and_orbits_keep_the_subject_in_the_picture(scene_name, na
     moved, turned = steps(path, is_closed=is_orbit)
     assert np.median(moved) > 1e-3
     assert moved.max() < 3 * np.median(moved)
-    assert turned.max() < 3 * np.median(turned)
+    assert turned.max() <= 3 * np.median(turned)  # a path may keep its direction
     rotations = path.camera_to_world[:, :, :3].astype(np.float64)
     np.testing.assert_allclose(np.swapaxes(rotations, 1, 2) @ rotations, np.tile(np.eye(3), (90, 1, 1)), atol=1e-6)
     assert (np.linalg.det(rotations) > 0).all()

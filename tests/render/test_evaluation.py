@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 
 from nerf.render import evaluation
+from nerf.render.metrics import METRICS
+
+ZERO = dict.fromkeys(METRICS, 0.0)
 
 
 def test_over_background():
@@ -12,13 +15,14 @@ def test_over_background():
 
 
 def test_the_mean_is_that_of_the_images_psnr():
-    images = [{'image': 'a', 'psnr': 20.0, 'ssim': 0.5}, {'image': 'b', 'psnr': 30.0, 'ssim': 0.7}]
-    assert evaluation.mean_metrics(images) == pytest.approx({'psnr': 25.0, 'ssim': 0.6})
+    images = [{**ZERO, 'image': 'a', 'psnr': 20.0, 'ssim': 0.5}, {**ZERO, 'image': 'b', 'psnr': 30.0, 'ssim': 0.7}]
+    assert evaluation.mean_metrics(images) == pytest.approx({**ZERO, 'psnr': 25.0, 'ssim': 0.6})
 
 
 def test_means_of_each_width():
-    images = [{'width': w, 'psnr': p, 'ssim': 0.5} for w, p in ((50, 20.0), (100, 30.0), (50, 22.0), (100, 31.0))]
+    images = [{**ZERO, 'width': w, 'psnr': p, 'ssim': 0.5} for w, p in ((50, 20.0), (100, 30.0), (50, 22.0), (100, 31.0))]
     found = evaluation.means_by_width(images)
     assert list(found) == ['100', '50']
-    assert found == {'100': pytest.approx({'psnr': 30.5, 'ssim': 0.5}), '50': pytest.approx({'psnr': 21.0, 'ssim': 0.5})}
+    assert found['100'] == pytest.approx({**ZERO, 'psnr': 30.5, 'ssim': 0.5})
+    assert found['50'] == pytest.approx({**ZERO, 'psnr': 21.0, 'ssim': 0.5})
     assert evaluation.means_by_width(images[::2]) == {}

@@ -129,6 +129,7 @@ def test_every_kind_of_picture_is_a_picture(scene, tmp_path):
     job = Job(scene, tmp_path)
     camera = scene.camera(0)
     frame = job.render(camera, with_normals=True)
+    frame |= {output.field: frame['depth'] for output in outputs.OUTPUTS.values() if output.quantity}
     for name, output in outputs.OUTPUTS.items():
         picture = outputs.show(name, frame, camera, (2.0, 5.0) if output.is_ranged else None)
         assert picture.shape == (16, 16, 3), name
