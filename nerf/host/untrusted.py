@@ -21,7 +21,6 @@ import numpy as np
 from nerf.errors import UserError
 
 MAX_DEPTH = 64  # lists and objects within each other in a JSON file
-MAX_DIGITS = 300  # of a whole number in it: longer ones are no float64
 MAX_DIRECTORY = 2**20  # bytes of an archive's list of members
 
 
@@ -64,16 +63,16 @@ def open_file(path: str | Path, most: int) -> Iterator[BinaryIO]:
             _expect_regular(os.fstat(descriptor), most)
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingError('No such file') from error
+        raise MissingError('no such file') from error
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        raise UnreadableError(reason_of(error)) from error
+        raise UnreadableError(f'cannot be read ({reason_of(error)})') from error
 
 
 def _expect_regular(status: os.stat_result, most: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise UnreadableError('is no file')
+        raise UnreadableError('cannot be read, as it is no file')
     if status.st_size > most:
-        raise UnreadableError(f'has {status.st_size} bytes, more than {most}')
+        raise UnreadableError(f'has more than {most} bytes, {status.st_size}')
 
 
 def read_bytes(path: str | Path, most: int) -> bytes:
@@ -90,13 +89,13 @@ def read_bytes(path: str | Path, most: int) -> bytes:
 
 
 def read_json(path: str | Path, most: int) -> Any:
-    """Read a JSON file of at most `most` bytes, `MAX_DEPTH` levels and numbers of `MAX_DIGITS` digits.
+    """Read a JSON file of at most `most` bytes and `MAX_DEPTH` levels.
 
     Raises:
         UnreadableError: it cannot be read or is no such JSON.
     """
     try:
-        content = json.loads(read_bytes(path, most).decode(), parse_int=_whole_number)
+        content = json.loads(read_bytes(path, most).decode())
         level, depth = [content], 0
         while level:
             depth += 1
@@ -111,12 +110,6 @@ def read_json(path: str | Path, most: int) -> Any:
 def _values_in(value: Any) -> list[Any]:
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [each for each in values if isinstance(each, dict | list)]
-
-
-def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError(f'a number of {len(digits)} digits')
-    return int(digits)
 
 
 def checksum(content: Any) -> str:
@@ -137,7 +130,7 @@ def checksum_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 def read_arrays(
     path: str | Path, most: int, check: Callable[[dict[str, ArrayHeader]], None] = lambda headers: None
 ) -> dict[str, np.ndarray]:
-    """Read all arrays of an npz archive of at most `most` bytes, packed and unpacked; never pickled objects.
+    """Read all arrays of an npz archive of at most `most` bytes unpacked; never pickled objects.
 
     `check` is given the headers before memory is taken for the arrays, and may raise a `UserError` or `UnreadableError`.
 
@@ -145,7 +138,7 @@ def read_arrays(
         UnreadableError: it cannot be read, is no such archive, or says other sizes than it has.
     """
     try:
-        with open_file(path, most) as file:
+        with open_file(path, most + MAX_DIRECTORY) as file:
             _check_directory(file)
             with zipfile.ZipFile(file) as archive:
                 headers = _read_headers(archive, most)
@@ -154,7 +147,7 @@ def read_arrays(
     except (UserError, UnreadableError):
         raise
     except Exception as error:  # damaged archives raise almost anything
-        raise UnreadableError(reason_of(error)) from error
+        raise UnreadableError(f'cannot be read ({reason_of(error)})') from error
 
 
 def _check_directory(file: BinaryIO) -> None:
@@ -166,11 +159,9 @@ def _check_directory(file: BinaryIO) -> None:
     if tail[at : at + 4] != end:
         at = tail.rfind(end)
     if at < 0:
-        raise UnreadableError('is no npz archive')
-    if (
-        tail[max(0, at - 20) : at].startswith(b'PK\x06\x07')
-        or int.from_bytes(tail[at + 12 : at + 16], 'little') > MAX_DIRECTORY
-    ):
+        raise UnreadableError('is not an npz archive of arrays')
+    is_large = tail[max(0, at - 20) : at].startswith(b'PK\x06\x07')
+    if is_large or int.from_bytes(tail[at + 12 : at + 16], 'little') > MAX_DIRECTORY:
         raise UnreadableError('has too many members')
 
 
@@ -178,7 +169,7 @@ def _read_headers(archive: zipfile.ZipFile, most: int) -> dict[str, ArrayHeader]
     """Read the header of each array; check that the archive says it has all of the bytes of it, and no more in all."""
     members = archive.infolist()
     if sum(member.file_size for member in members) > most:
-        raise UnreadableError(f'unpacks to more than {most} bytes')
+        raise UnreadableError(f'holds more than {most} bytes')
     headers = {}
     for member in members:
         name = member.filename.removesuffix('.npy')

@@ -42,7 +42,7 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path):
     path.touch()
     os.truncate(path, 2**40)  # takes no room on the disk
     for read in (read_bytes, read_json, read_arrays):
-        with pytest.raises(UnreadableError, match='1099511627776 bytes, more than 1048576'):
+        with pytest.raises(UnreadableError, match=r'has more than \d+ bytes, 1099511627776'):
             read(path, MOST)
     path.write_bytes(b'abc')
     assert read_bytes(path, 3) == b'abc'
@@ -51,7 +51,7 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'text', ['[' * 10**5, '[' * 100 + ']' * 100, '{"a":' * 70 + '1' + '}' * 70, '1' * 301, '-' + '9' * 5000, '{', '', '\xff']
+    'text', ['[' * 10**5, '[' * 100 + ']' * 100, '{"a":' * 70 + '1' + '}' * 70, '-' + '9' * 5000, '{', '', '\xff']
 )
 def test_json_that_would_end_a_program_is_refused(tmp_path, text):
     path = tmp_path / 'a.json'
@@ -130,7 +130,7 @@ def test_a_small_archive_of_a_large_array_takes_no_memory(tmp_path):
         for _ in range(2**9):
             member.write(bytes(2**20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UnreadableError, match='unpacks to more'):
+    with pytest.raises(UnreadableError, match='holds more'):
         read_arrays(tmp_path / 'a.npz', 2**24)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
 
