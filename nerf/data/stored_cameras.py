@@ -9,7 +9,6 @@ from nerf.data.names import check_names
 from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays, check_camera
 from nerf.host.files import write_atomically
 from nerf.host.untrusted import ArrayHeader, UnreadableError, checksum_of_arrays, npz_bytes, read_arrays
-from nerf.ray.cameras import Camera
 
 MAX_BYTES = 2**27  # of a hundred thousand cameras with long names
 MAX_LETTERS = 256  # of a name
@@ -30,22 +29,18 @@ MORE_FIELDS = {
 
 
 def write_cameras(path: Path, scene: Scene) -> None:
-    """Write the names, splits and cameras of a scene, with a checksum of them."""
-    arrays = {'names': np.array(scene.names), 'split': np.array(scene.split), **_typed_arrays(scene.cameras)}
-    write_atomically(path, npz_bytes({**arrays, 'sha256': np.array(checksum_of_arrays(arrays))}))
+    """Write the names, splits and cameras of a scene."""
+    write_atomically(path, npz_bytes(_arrays_of(scene)))
 
 
 def read_cameras(path: Path) -> Scene:
-    """Read what `write_cameras` wrote, as a scene without pixels; without a checksum, as older versions wrote it.
+    """Read what `write_cameras` wrote, as a scene without pixels.
 
     Raises:
-        UnreadableError: it cannot be read, was changed, or its arrays are not those of cameras.
+        UnreadableError: it cannot be read, or its arrays are not those of cameras.
         UserError: an image or camera that cannot be.
     """
     arrays = read_arrays(path, MAX_BYTES, check_headers)
-    expected = arrays.pop('sha256', None)
-    if expected is not None and str(expected) != checksum_of_arrays(arrays):
-        raise UnreadableError('was changed (SHA-256 differs)')
     names, split = (tuple(map(str, arrays[name])) for name in ('names', 'split'))
     check_names(names, split)
     cameras = cameras_of_arrays(arrays)
@@ -77,16 +72,13 @@ def check_headers(headers: Mapping[str, ArrayHeader]) -> None:
         found = headers[name]
         if found.shape != count or found.dtype.kind != 'U' or found.dtype.itemsize > 4 * MAX_LETTERS:
             raise UnreadableError(f'{name} is {found.dtype} {found.shape} where {count[0]} short texts are expected')
-    if 'sha256' in headers and (headers['sha256'].shape != () or headers['sha256'].dtype.kind != 'U'):
-        raise UnreadableError('has no checksum where one is expected')
 
 
-def checksum_of_cameras(scene: Scene, split: str) -> str:
-    """Compute the SHA-256 of the names and cameras of one split."""
-    indices = scene.indices(split)
-    names = np.array([scene.names[i] for i in indices], f'U{MAX_LETTERS}')
-    return checksum_of_arrays({'names': names, **_typed_arrays(scene.cameras.at(indices))})
+def checksum_of_cameras(scene: Scene) -> str:
+    """Compute the SHA-256 of what `write_cameras` writes."""
+    return checksum_of_arrays(_arrays_of(scene))
 
 
-def _typed_arrays(cameras: Camera) -> dict[str, np.ndarray]:
-    return {name: np.asarray(values, (FIELDS | MORE_FIELDS)[name][1]) for name, values in camera_arrays(cameras).items()}
+def _arrays_of(scene: Scene) -> dict[str, np.ndarray]:
+    cameras = {name: np.asarray(each, (FIELDS | MORE_FIELDS)[name][1]) for name, each in camera_arrays(scene.cameras).items()}
+    return {'names': np.array(scene.names), 'split': np.array(scene.split), **cameras}

@@ -63,7 +63,7 @@ def open_file(path: str | Path, most: int) -> Iterator[BinaryIO]:
             _expect_regular(os.fstat(descriptor), most)
             yield file
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingError('no such file') from error
+        raise MissingError('No such file') from error
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         raise UnreadableError(f'cannot be read ({reason_of(error)})') from error
 
@@ -217,7 +217,7 @@ def sha256_of(path: str | Path, size: int) -> str:
     """
     with open_file(path, size) as file:
         if os.fstat(file.fileno()).st_size != size:
-            raise UnreadableError(f'has {os.fstat(file.fileno()).st_size} of {size} bytes')
+            raise UnreadableError(f'found {os.fstat(file.fileno()).st_size} of {size} bytes')
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 

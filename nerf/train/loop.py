@@ -30,6 +30,7 @@ from nerf.ray.structs import Pixel
 from nerf.render import colours, evaluation, outputs
 from nerf.render.image import Renderer
 from nerf.train.optimizer import learning_rate, make_optimizer
+from nerf.train.run_folder import identity
 from nerf.train.saving import CheckpointWriter
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import Metrics, make_train_step
@@ -155,7 +156,8 @@ def train(
     """
     model = make_model(config.model_name, config.model)
     optimizer = make_optimizer(config)
-    checkpoints = CheckpointWriter(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
+    folder, run = os.path.join(model_dir, 'checkpoints'), identity(model_dir)
+    checkpoints = CheckpointWriter(folder, keep_steps=config.keep_steps, run=run)
     start = functools.partial(init_state, model, optimizer, scene.cameras, config.seed, tuple(config.photos))
     state = checkpoints.restore(jax.eval_shape(start)) or start()
     if int(state.step) >= config.num_steps:
