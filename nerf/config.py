@@ -1,4 +1,7 @@
-"""What a config says once everything is filled in, and whether two configs describe the same training."""
+"""What a config says once everything is filled in, and whether two configs describe the same training.
+
+`--config.x=y` is parsed, and refused where there is no such entry, in `nerf.host.flags`.
+"""
 
 from typing import Any
 
