@@ -7,7 +7,9 @@ from typing import Any
 
 import ml_collections
 
+from nerf.config_ranges import check_ranges
 from nerf.errors import UserError, unknown
+from nerf.models import default_fields
 from nerf.ray.background import BACKGROUNDS
 from nerf.scene_types import MODEL_FIELDS, scene_type_of
 
@@ -42,9 +44,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
         config.model.compute_dtype = config.compute_dtype
     if config.data.background not in BACKGROUNDS:
         raise unknown('data.background', config.data.background, BACKGROUNDS)
-    for name in ('num_steps', 'batch_size', 'log_every', 'checkpoint_every'):
-        if config[name] < 1:
-            raise UserError(f'config.{name} = {config[name]}: expected at least 1')
+    check_ranges(config, default_fields(config.model_name))
     return ml_collections.FrozenConfigDict(config)
 
 

@@ -44,7 +44,7 @@ ROWS = {
     ),
     # 3. beside it: no TensorFlow
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
-    'configs': Row('nerf.config configs configs.*', CORE, 'ml_collections'),
+    'configs': Row('nerf.config nerf.config_ranges configs configs.*', CORE, 'ml_collections'),
     'data': Row(
         'nerf.data nerf.data.scene nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
         ' nerf.data.formats'
@@ -63,7 +63,7 @@ ROWS = {
     'pictures': Row(
         'nerf.render.*',
         f'{CORE} host',
-        'jax flax numpy imageio matplotlib jaxtyping',
+        'jax flax numpy imageio imageio_ffmpeg PIL matplotlib jaxtyping',
     ),
     # 4. with TensorFlow and CLU
     'stored': Row(

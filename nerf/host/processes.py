@@ -4,6 +4,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import jax
 import numpy as np
@@ -47,6 +48,13 @@ def any_of(value: bool) -> bool:
     if jax.process_count() == 1:
         return value
     return bool(np.any(multihost_utils.process_allgather(np.array(value))))
+
+
+def of_first(values: Any) -> np.ndarray:
+    """Return numbers or booleans as process 0 has them: it alone reads and writes files."""
+    if jax.process_count() == 1:
+        return np.asarray(values)
+    return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(values)))
 
 
 class Interrupted(Exception):

@@ -82,10 +82,7 @@ def save_path_file(path: str, cameras: Camera, fps: float) -> None:
         entry = {'camera_to_world': np.asarray(pose, np.float64).tolist(), **dict(zip(LENS, numbers, strict=True))}
         frames.append(json.dumps({**entry, 'w': int(width), 'h': int(height)}))
     text = f'{{"fps": {json.dumps(fps)}, "frames": [\n' + ',\n'.join(frames) + '\n]}\n'
-    try:
-        write_atomically(Path(path), text.encode())
-    except OSError as error:
-        raise UserError(f'{path}: cannot be written ({error.strerror}); choose a file that you may write') from error
+    write_atomically(Path(path), text.encode())
 
 
 def _read(path: str) -> Any:

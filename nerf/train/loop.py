@@ -86,6 +86,28 @@ def make_batches(config: Any) -> Batches:
     return Batches(config.seed, config.batch_size, data.batching, data.crop_steps)
 
 
+def check_training(config: Any, scene: Scene) -> None:
+    """Refuse a model that cannot be built, and batches that cannot be drawn or shared between the devices.
+
+    Nothing is computed: the shapes of the parameters are enough.
+
+    Raises:
+        UserError: naming the entry of the config.
+    """
+    if not len(scene.indices('train')):
+        raise UserError('the scene has no training images: check its split files, or config.test_every')
+    if config.batch_size % jax.device_count():
+        raise UserError(f'config.batch_size = {config.batch_size}: expected a multiple of the {jax.device_count()} devices')
+    make_batches(config)
+    model = make_model(config.model_name, config.model)
+    start = functools.partial(init_state, model, make_optimizer(config), scene.cameras, config.seed, tuple(config.photos))
+    try:
+        jax.eval_shape(start)
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f'config.model: {config.model_name} cannot be built so ({reason}): check its entries') from error
+
+
 def constant_colour_mse(scene: Scene, background: str) -> float:
     """Compute the mean squared error over the training images of the best picture of a single colour."""
     pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
@@ -178,7 +200,7 @@ def train(
             checkpoints.save(lifting.unreplicate(state))
 
     def validate(step: int, state: TrainState) -> None:
-        if step % config.eval_every == 0 and step < config.num_steps:
+        if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
             write_validation(writer, renderer, scene, config.data.background, step, state.variables)
 
     actions: list[Hook] = [save, validate, *hooks]
