@@ -16,7 +16,11 @@ _DATA_DIR = commands.define_path('data_dir', "The scene's folder, or the one abo
 _MODEL_DIR = commands.define_path('model_dir', 'Where the run is kept; by default logs/<config>_<data folder>.')
 _PROFILE = flags.DEFINE_bool('profile', False, "Trace a few steps for TensorBoard's profiler.")
 _VIEWER = flags.DEFINE_bool('viewer', False, 'Show the scene in a browser while it is learned.')
-_HOST = flags.DEFINE_string('host', '127.0.0.1', 'viewer: address of this machine; unless given, it alone can look.')
+_HOST = flags.DEFINE_string(
+    'host',
+    '127.0.0.1',
+    'viewer: address to serve at; 0.0.0.0: all names and addresses of this machine. Unless given, it alone can look.',
+)
 _PORT = flags.DEFINE_integer('port', 8080, 'viewer: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Join the processes of a cluster that JAX recognises.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where there is no such cluster.')

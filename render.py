@@ -35,7 +35,11 @@ _SMALLEST = flags.DEFINE_float('smallest', 0.01, 'mesh: leave out pieces below t
 _BOUNDS = flags.DEFINE_list('bounds', None, 'mesh, points: x,y,z of two opposite corners of a box.')
 _MAX_POINTS = flags.DEFINE_integer('max_points', 500_000, 'points: more are thinned evenly.', lower_bound=1)
 _DEPTH = flags.DEFINE_bool('depth', False, 'points: also write the depth of each view as 16-bit PNG and npy.')
-_HOST = flags.DEFINE_string('host', '127.0.0.1', 'view: address of this machine; unless given, it alone can look.')
+_HOST = flags.DEFINE_string(
+    'host',
+    '127.0.0.1',
+    'view: address to serve at; 0.0.0.0: all names and addresses of this machine. Unless given, it alone can look.',
+)
 _PORT = flags.DEFINE_integer('port', 8080, 'view: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)
 _PREVIEW = flags.DEFINE_bool('preview', False, 'video: only draw the path among the training cameras.')
 
