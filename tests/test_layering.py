@@ -67,7 +67,8 @@ ROWS = {
     ),
     # 4. with TensorFlow and CLU
     'stored': Row(
-        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop',
+        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop'
+        ' nerf.train.board',
         BESIDE,
     ),
     # 5. tools

@@ -19,6 +19,7 @@ from nerf.host.processes import Interruption
 from nerf.paths import PathOptions
 from nerf.tasks.job import TaskOptions
 from nerf.train import loop as training
+from nerf.train.board import Board
 from nerf.train.checkpoints import Checkpoints
 from nerf.train.run_folder import load
 
@@ -206,3 +207,36 @@ def test_blank_mse_is_the_error_of_the_best_single_colour():
     errors = [np.mean((white - white.mean(0) - shift) ** 2) for shift in (0, 0.05, -0.05)]
     assert training.constant_colour_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
     assert errors[0] < min(errors[1:])
+
+
+def test_an_error_of_ours_is_told_after_the_state_was_saved(tmp_path):
+    def fail(step, state):
+        if step == 13:
+            raise UserError('something of ours')
+
+    config = resolve(tiny.get_config())
+    running.prepare(str(tmp_path))
+    with pytest.raises(UserError, match='something of ours'):
+        training.train(config, procedural.load(16), str(tmp_path), Interruption(), [fail])
+    assert Checkpoints(str(tmp_path / 'checkpoints')).steps() == [13]
+
+
+def test_no_tensorboard_file_ends_a_training(tmp_path, caplog):
+    """A file where CLU wants a folder: it raises at each call, here or from its threads."""
+    (tmp_path / 'file').write_text('')
+    log.propagate = True
+    with caplog.at_level(logging.WARNING):
+        board = Board(str(tmp_path / 'file'), is_first=True)
+        for step in range(3):
+            board.write_scalars(step, {'a': 1.0})
+            board.flush()
+    assert caplog.text.count('TensorBoard files cannot be written') == 1
+
+
+def test_a_refused_start_leaves_nothing(tmp_path):
+    for change in ({'batch_size': 0}, {'final_tasks': ('zzz',)}, {'scene': 'lego'}):
+        config = tiny.get_config()
+        config.update(change)
+        with pytest.raises(UserError):
+            running.run(config, None, str(tmp_path / 'run'))
+        assert not (tmp_path / 'run').exists()
