@@ -35,6 +35,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
         UserError: an unknown scene_type, background or batching, or a number that cannot be.
     """
     config = ml_collections.ConfigDict(config)
+    config.final_tasks = tuple(name for each in config.final_tasks for name in each.split(','))
     scene_type = scene_type_of(config.scene_type)
     for section, names in (('model', MODEL_FIELDS), ('data', ('background',))):
         for name in names:
