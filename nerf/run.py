@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
+import numpy as np
 
-from nerf.config import resolve
+from nerf.config import flatten, resolve
 from nerf.data.feed.tfds_cache import cached_scene
 from nerf.data.formats import resolve_source
 from nerf.data.inspect.report import Source, short_form
@@ -38,6 +39,13 @@ def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
     return scene, folder or None
 
 
+def what_must_agree(config: Any, scene: Scene) -> dict[str, Any]:
+    """Describe by name what all processes of a run must have alike: all settings, as each render is a common one, and the data."""
+    names = np.array([*scene.names, *scene.split])
+    data = digest(scene.cameras, scene.pixels, scene.weights, names)
+    return {**{f'config.{name}': value for name, value in flatten(config).items()}, 'the digest of the data': data}
+
+
 def run(
     config: ml_collections.ConfigDict,
     data_dir: str | None,
@@ -61,6 +69,7 @@ def run(
         check_near(float(scene.cameras.near.min()), config.model.spacing)
     except ValueError as error:
         raise UserError(f'config.data.near: {error}') from error
+    processes.check_same(lambda: what_must_agree(config, scene))
     if processes.is_first():
         prepare(model_dir)
         train_cameras = scene.cameras.at(scene.indices('train'))

@@ -28,10 +28,9 @@ def render_test(job: Job) -> None:
     cameras = [scene.camera(i) for i in test]
     settings = {'step': step, 'background': job.background, 'data': digest(cameras, truths), 'skip_empty': job.skip_empty}
     folder = resumable_folder(job.folder / 'test', settings)
-    left = [i for i in test if not (folder / f'{scene.stem(i)}_rgb.png').exists()]
+    left = processes.of_first([i for i in test if not (folder / f'{scene.stem(i)}_rgb.png').exists()])
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
-    processes.wait_for_all('test views left')
     progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
     for i in left:
         files = colours.pictures(job.render(scene.camera(i)))

@@ -96,10 +96,9 @@ def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -
     if processes.is_first():
         folder.mkdir(exist_ok=True)
     files = [folder / f'{i:04d}.npz' for i in range(len(cameras.width))]
-    left = [i for i, file in enumerate(files) if not file.exists()]
+    left = processes.of_first([i for i, file in enumerate(files) if not file.exists()])
     if len(left) < len(files):
         _log.info('%d of %d frames of step %d are there already', len(files) - len(left), len(files), job.trained.step)
-    processes.wait_for_all('frames left')
     progress = Progress('video frames', len(files), len(files) - len(left), is_quiet=not processes.is_first())
     for i in left:
         frame = job.render(cameras.at(i), with_normals)
