@@ -40,7 +40,7 @@ def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
 
 
 def what_must_agree(config: Any, scene: Scene) -> dict[str, Any]:
-    """Describe by name what all processes of a run must have alike: all settings, as each render is a common one, and the data."""
+    """Describe by name what all processes of a run must have alike: the data, and all settings, as they render together too."""
     names = np.array([*scene.names, *scene.split])
     data = digest(scene.cameras, scene.pixels, scene.weights, names)
     return {**{f'config.{name}': value for name, value in flatten(config).items()}, 'the digest of the data': data}

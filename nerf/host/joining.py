@@ -49,9 +49,7 @@ def check_numbers(num_processes: int, process_id: int) -> None:
     if num_processes < 1:
         raise UserError(f'--num_processes={num_processes}: expected 1 or more')
     if not 0 <= process_id < num_processes:
-        raise UserError(
-            f'--process_id={process_id}: expected 0 to {num_processes - 1}, as --num_processes={num_processes} are counted from 0'
-        )
+        raise UserError(f'--process_id={process_id}: expected 0 to {num_processes - 1}, with --num_processes={num_processes}')
 
 
 def meet(coordinator: str, num_processes: int, process_id: int, wait: float) -> dict[int, socket.socket]:
