@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import signal
 import time
 import traceback
@@ -14,9 +15,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from nerf.errors import UserError
-from nerf.host.joining import meet
+from nerf.host.joining import meet, parse_address
 from nerf.host.lifeline import Lifeline, Relay
 
+_log = logging.getLogger('nerf')
 Tree = TypeVar('Tree')
 GRACE = 10.0  # seconds in which the lifeline learns why a collective computation failed: another process is gone
 
@@ -45,14 +47,12 @@ def joined(
     if not is_cluster and not any(given):
         yield
         return
-    lifeline = Lifeline({} if is_cluster else meet(coordinator, num_processes, process_id, wait))
+    lifeline = Lifeline(meet(coordinator, num_processes, process_id, wait) if any(given) else {})
     try:
-        if is_cluster:
-            _initialize(initialization_timeout=int(wait))
+        if any(given):
+            _join_at(coordinator, num_processes, process_id)
         else:
-            host, _, port = coordinator.rpartition(':')
-            address = Relay(host.strip('[]'), int(port)).address if process_id else coordinator
-            _initialize(address, num_processes, process_id)
+            _join_cluster(wait)
         yield
     except UserError as error:
         lifeline.stop(f'process {_number(process_id)} stopped: {error}', str(error))
@@ -68,12 +68,25 @@ def _number(process_id: int | None) -> int:
     return jax.process_index() if process_id is None else process_id
 
 
-def _initialize(*args: Any, **options: Any) -> None:
+def _join_at(coordinator: str, num_processes: int, process_id: int) -> None:
+    address = coordinator if process_id == 0 else Relay(*parse_address(coordinator)).address
     try:
-        jax.distributed.initialize(*args, **options)
+        jax.distributed.initialize(address, num_processes, process_id)
     except (ValueError, RuntimeError) as error:
         reason = ' '.join(str(error).split())
-        raise UserError(f'the processes could not be joined ({reason}): check that all of them are there') from error
+        raise UserError(f'--coordinator={coordinator}: JAX could not join the processes there ({reason})') from error
+
+
+def _join_cluster(wait: float) -> None:
+    _log.info('waiting for the other processes of the cluster, for up to %g s', wait)
+    try:
+        jax.distributed.initialize(initialization_timeout=int(wait))
+    except (ValueError, RuntimeError) as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'--distributed: JAX joined no cluster ({reason}); '
+            'where it knows none, give --coordinator, --num_processes and --process_id instead'
+        ) from error
 
 
 def is_first() -> bool:
