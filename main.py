@@ -26,6 +26,7 @@ _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Join the processes of a 
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where there is no such cluster.')
 _NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many processes train together.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
+_WAIT = flags.DEFINE_integer('wait', 300, 'Seconds to wait for the other processes at the start.', lower_bound=1)
 
 
 def main(argv: list[str]) -> None:
@@ -35,17 +36,19 @@ def main(argv: list[str]) -> None:
         raise UserError('--config is missing: expected a file such as configs/quickstart.py')
     set_up_logging()
     commands.keep_compiled()
-    from nerf import run as running
     from nerf.host import processes  # JAX starts here, after the flags are known to be right
-    from nerf.viewer.server import Address
 
-    processes.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    if not processes.is_first():
-        set_up_logging(is_quiet=True)
-    config_file = config_flags.get_config_filename(flags.FLAGS['config'])
-    model_dir = _MODEL_DIR.value or os.path.join('logs', running.run_name(config_file, _CONFIG.value, _DATA_DIR.value))
-    viewer = Address(_HOST.value, _PORT.value) if _VIEWER.value else None
-    running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
+    joining = (_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _WAIT.value)
+    with processes.joined(*joining):
+        from nerf import run as running  # TensorFlow starts here
+        from nerf.viewer.server import Address
+
+        if not processes.is_first():
+            set_up_logging(is_quiet=True)
+        config_file = config_flags.get_config_filename(flags.FLAGS['config'])
+        model_dir = _MODEL_DIR.value or os.path.join('logs', running.run_name(config_file, _CONFIG.value, _DATA_DIR.value))
+        viewer = Address(_HOST.value, _PORT.value) if _VIEWER.value else None
+        running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
 
 
 if __name__ == '__main__':

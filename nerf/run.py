@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import ml_collections
+import numpy as np
 from flax import linen as nn
 
-from nerf.config import resolve
+from nerf.config import flatten, resolve
 from nerf.data.feed.tfds_cache import cached_scene
 from nerf.data.formats import BUILT_IN, resolve_source
 from nerf.data.inspect.report import Source, short_form
@@ -70,6 +71,13 @@ def data_name(folder: str) -> str:
     return re.sub(r'[^\w.-]+', '_', Path(folder).absolute().name).strip('.') if folder else ''
 
 
+def what_must_agree(config: Any, scene: Scene) -> dict[str, Any]:
+    """Describe by name what all processes of a run must have alike: the data, and all settings, as they render together too."""
+    names = np.array([*scene.names, *scene.split])
+    data = digest(scene.cameras, scene.pixels, scene.weights, names)
+    return {**{f'config.{name}': value for name, value in flatten(config).items()}, 'the digest of the data': data}
+
+
 def run(
     config: ml_collections.ConfigDict,
     data_dir: str | None,
@@ -84,6 +92,7 @@ def run(
     Raises:
         UserError: whatever is wrong with the config, the data or the folder, before anything is written.
     """
+    processes.check_platform()
     config = resolve(config)
     check_objective(config)
     check_watching(viewer)
@@ -96,6 +105,7 @@ def run(
     except ValueError as error:
         raise UserError(f'config.data.near: {error}') from error
     check_training(config, scene)
+    processes.check_same(lambda: what_must_agree(config, scene))
     with contextlib.ExitStack() as held:
         if processes.is_first():
             prepare(model_dir)
@@ -132,6 +142,7 @@ def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str
     Raises:
         UserError: no run or checkpoint there, an unknown task, data that cannot be read.
     """
+    processes.check_platform()
     trained = load(model_dir, step)
     check_tasks(tasks, trained.config, trained.model, options)
     _log.info('%s of step %d from %s', trained.config.model_name, trained.step, model_dir)

@@ -179,7 +179,8 @@ def train(
     optimizer = make_optimizer(config)
     checkpoints = CheckpointWriter(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
     start = functools.partial(init_state, model, optimizer, scene.cameras, config.seed, tuple(config.photos))
-    state = checkpoints.restore(jax.eval_shape(start)) or start()
+    shapes = jax.eval_shape(start)
+    state = processes.read_by_first(lambda: checkpoints.restore(shapes), shapes) or start()
     if int(state.step) >= config.num_steps:
         _log.info('training is complete at step %d', int(state.step))
         return state
