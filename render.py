@@ -62,7 +62,10 @@ def main(argv: list[str]) -> None:
         raise UserError('--model_dir is missing: expected the folder of a training run')
     set_up_logging()
     commands.keep_compiled()
-    from nerf import run as running  # JAX starts here, after the flags are known to be right
+    from nerf.host import processes  # JAX starts here, after the flags are known to be right
+
+    processes.check_platform()
+    from nerf import run as running
     from nerf.export.mesh import MeshOptions
     from nerf.export.points import PointOptions
     from nerf.paths import PathOptions

@@ -92,7 +92,6 @@ def run(
     Raises:
         UserError: whatever is wrong with the config, the data or the folder, before anything is written.
     """
-    processes.check_platform()
     config = resolve(config)
     check_objective(config)
     check_watching(viewer)
@@ -142,7 +141,6 @@ def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str
     Raises:
         UserError: no run or checkpoint there, an unknown task, data that cannot be read.
     """
-    processes.check_platform()
     trained = load(model_dir, step)
     check_tasks(tasks, trained.config, trained.model, options)
     _log.info('%s of step %d from %s', trained.config.model_name, trained.step, model_dir)

@@ -46,6 +46,7 @@ def joined(
     if any(given) and not all(given):
         raise UserError('--coordinator, --num_processes and --process_id belong together: give all three or none')
     if not is_cluster and not any(given):
+        check_platform()
         yield
         return
     lifeline = Lifeline(meet(coordinator, num_processes, process_id, wait) if any(given) else {})
