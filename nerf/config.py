@@ -63,6 +63,8 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 def check_same_training(old: Any, new: Any, model_dir: str) -> None:
     """Refuse to go on in a folder with settings that would have led to other parameters.
 
+    The number of steps is left to `nerf.train.legs`: a run may be trained longer.
+
     Raises:
         UserError: naming the entries that differ, with both values.
     """
@@ -70,7 +72,7 @@ def check_same_training(old: Any, new: Any, model_dir: str) -> None:
     differing = [
         f'config.{name} was {before.get(name)!r} and is {after.get(name)!r}'
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and name.split('.')[0] not in FREE
+        if before.get(name) != after.get(name) and name.split('.')[0] not in (*FREE, 'num_steps')
     ]
     if differing:
         raise UserError(

@@ -1,6 +1,7 @@
 """What the two commands do: train, evaluate and render a scene; or render one that was trained."""
 
 import contextlib
+import dataclasses
 import logging
 import re
 from collections.abc import Sequence
@@ -116,17 +117,18 @@ def _run(
     config: Any, model: nn.Module, scene: Scene, folder: str | None, model_dir: str, is_profiled: bool, viewer: Address | None
 ) -> None:
     """Do what `run` does, in a folder that is locked."""
+    run = Run(config, folder, training_digest(scene), scene)
     if processes.is_first():
-        save_run(model_dir, Run(config, folder, training_digest(scene), scene))
+        run = dataclasses.replace(run, legs=save_run(model_dir, run))
     processes.wait_for_all('run saved')
     with processes.Interruption().catch_signals() as interruption:
         with watching(viewer, model, scene, config, model_dir) as hooks:
-            state = train(config, scene, model_dir, interruption, hooks, is_profiled)
+            state = train(config, scene, model_dir, interruption, hooks, is_profiled, run.legs)
         step = int(state.step)
         if step < config.num_steps:
             _log.info('stopped at step %d, which is saved: the same command goes on from there', step)
             return
-        trained = Trained(model, state.params, state.state, state.photos, config, scene, step, Run(config, folder, '', scene))
+        trained = Trained(model, state.params, state.state, state.photos, config, scene, step, run)
         try:
             run_tasks(config.final_tasks, trained, scene, model_dir, interruption)
         except processes.Interrupted:

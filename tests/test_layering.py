@@ -46,7 +46,8 @@ ROWS = {
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
     'configs': Row('nerf.config nerf.config_ranges configs configs.*', CORE, 'ml_collections'),
     'data': Row(
-        'nerf.data nerf.data.scene nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
+        'nerf.data nerf.data.scene nerf.data.names nerf.data.stored_cameras'
+        ' nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
         ' nerf.data.formats'
         ' nerf.data.formats.* nerf.data.built_in nerf.data.built_in.* nerf.data.procedural nerf.data.multiscale nerf.data.feed'
         ' nerf.data.feed.batches',
@@ -54,7 +55,7 @@ ROWS = {
         'jax flax numpy imageio PIL',
     ),
     'runs': Row(
-        'nerf.train.checkpoints nerf.train.run_folder nerf.train.training_time',
+        'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.legs nerf.train.training_time',
         f'{CORE} host configs data',
         'jax flax numpy ml_collections',
     ),

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nerf.data.names import SPLITS as SPLITS
+from nerf.data.names import check_names, stem_of
 from nerf.errors import UserError
 from nerf.lifting import over_rays, over_samples
 from nerf.ray.cameras import Camera, pixel_to_camera
@@ -14,10 +16,10 @@ from nerf.ray.lenses import Lens, distort, undistort
 from nerf.ray.maths import matmul, norm
 from nerf.ray.structs import Array
 
-SPLITS = ('train', 'val', 'test')
 # Bound on the numbers of a camera: their squares and products do not overflow float32.
 LARGEST = 1e9
 CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)  # of an image of width and height 1
+MAX_SIDE, MAX_PIXELS = 2**16, 2**28  # px of one image
 EDGES = np.array([[0, 0.5], [1, 0.5], [0.5, 0], [0.5, 1]], np.float32)  # midpoints of its edges
 
 
@@ -62,7 +64,7 @@ class Scene:
 
     def stem(self, index: int) -> str:
         """Return an image's name without its split (`r_0`), unique within the split; renders are named by it."""
-        return self.names[index].removeprefix(f'{self.split[index]}_')
+        return stem_of(self.names[index], self.split[index])
 
     def camera(self, index: int) -> Camera:
         """Return the camera of one image."""
@@ -81,9 +83,10 @@ def make_scene(
     `weights` [images] are the weights in the loss of each pixel of an image; None: all 1.
 
     Raises:
-        UserError: an invalid camera or distortion, an image that is not uint8 or not of its camera's size, a weight that
-            is not positive, no training image.
+        UserError: an invalid name, camera or distortion, an image that is not uint8 or not of its camera's size, a weight
+            that is not positive, no training image.
     """
+    check_names(names, split)
     for i, (name, image) in enumerate(zip(names, images, strict=True)):
         size = (int(cameras.height[i]), int(cameras.width[i]))
         if image.shape != (*size, 4) or image.dtype != np.uint8:
@@ -100,7 +103,7 @@ def make_scene(
 
 
 def check_camera(name: str, camera: Camera) -> None:
-    """Check one camera: finite numbers, a rotation, positive focal lengths, 0 <= near < far. See also `check_lenses`.
+    """Check one camera: finite numbers, a rotation, positive sizes and focal lengths, 0 <= near < far; see `check_lenses`.
 
     Raises:
         UserError: an invalid camera; the message names it and the value.
@@ -113,18 +116,25 @@ def check_camera(name: str, camera: Camera) -> None:
     rotation = pose[:, :3]
     if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
         raise UserError(f'camera of {name}: its 3x3 part is not a rotation (right-handed, orthonormal columns)')
+    width, height = int(camera.width), int(camera.height)
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise UserError(f'camera of {name}: {width} x {height} px found, expected 1 to {MAX_SIDE} px and {MAX_PIXELS} in all')
     lens = np.asarray(camera.camera_to_pixel, np.float64)
     if not (np.abs(lens) < LARGEST).all() or min(lens[0, 0], lens[1, 1]) < 1 / LARGEST:
         raise UserError(
             f'camera of {name}: focal lengths {lens[0, 0]:g}, {lens[1, 1]:g} px and principal point {lens[0, 2]:g}, '
             f'{lens[1, 2]:g} px found, expected positive focal lengths, and all below {LARGEST:g}'
         )
+    if [lens[1, 0], *lens[2]] != [0, 0, 0, 1]:
+        raise UserError(f'camera of {name}: intrinsics {lens.tolist()} found, expected 0 below f_x, and the last row 0, 0, 1')
     if not 0 <= camera.near < camera.far < LARGEST:
         raise UserError(
             f'camera of {name}: near {camera.near} and far {camera.far} found, expected 0 <= near < far < {LARGEST:g}'
         )
-    if camera.lens is not None and not np.isfinite(camera.lens.coefficients).all():
+    if camera.lens is not None and not (np.abs(camera.lens.coefficients) < LARGEST).all():
         raise UserError(f'camera of {name}: distortion {_listed(camera.lens)} found, expected finite numbers')
+    if camera.lens is not None and camera.lens.is_fisheye not in (0, 1):
+        raise UserError(f'camera of {name}: lens_is_fisheye {camera.lens.is_fisheye} found, expected 0 or 1')
     if camera.ndc is not None and not (np.isfinite(camera.ndc).all() and np.min(camera.ndc) > 0):
         raise UserError(f'camera of {name}: NDC scale {np.asarray(camera.ndc).tolist()} found, expected positive numbers')
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from nerf import lifting
+from nerf.host.untrusted import ArrayHeader, UnreadableError, read_arrays
 from nerf.ray.cameras import Camera, cast
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import default_chunk
@@ -21,6 +23,7 @@ COARSE, FINE = 64, 128
 MIN_ALPHA = 0.01
 # Cells of one block on each device.
 BLOCK = 65536
+MAX_BYTES = 2**23  # of a stored grid, unpacked
 
 
 def view_bounds(cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
@@ -96,3 +99,23 @@ def build_occupancy(model: nn.Module, variables: Any, cameras: Camera, between: 
     fine[fine] = occupied(points[fine], ((upper - lower) / FINE).astype(np.float32))
     cells = dilate(fine.reshape(FINE, FINE, FINE)).astype(np.uint8)
     return Occupancy(lower.astype(np.float32), upper.astype(np.float32), cells)
+
+
+def read_occupancy(path: Path, built_from: str) -> Occupancy | None:
+    """Read a stored occupancy grid; None if it is missing, damaged, or of other parameters or cameras."""
+
+    def check(headers: dict[str, ArrayHeader]) -> None:
+        found = {name: (header.shape, header.dtype) for name, header in headers.items() if name != 'built_from'}
+        corner = ((3,), np.float32)
+        known = [{'lower': corner, 'upper': corner, 'cells': ((n, n, n), np.uint8)} for n in (COARSE, FINE)]
+        text = headers.get('built_from')
+        if found not in known or text is None or text.shape != () or text.dtype.kind != 'U':
+            raise UnreadableError('is no occupancy grid')
+
+    try:
+        arrays = read_arrays(path, MAX_BYTES, check)
+    except UnreadableError:
+        return None
+    is_of_these = str(arrays.pop('built_from')) == built_from
+    is_a_box = np.isfinite([arrays['lower'], arrays['upper']]).all() and (arrays['lower'] < arrays['upper']).all()
+    return Occupancy(**arrays) if is_of_these and is_a_box else None

@@ -7,8 +7,6 @@ import itertools
 import json
 import logging
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from nerf.paths import PathOptions
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Picture, Renderer
-from nerf.render.occupancy import build_occupancy
+from nerf.render.occupancy import build_occupancy, read_occupancy
 from nerf.scene_types import scene_type_of
 from nerf.train.run_folder import Trained
 from nerf.viewer.server import Address
@@ -162,17 +160,6 @@ def load_or_build_occupancy(trained: Trained, variables: Any, folder: Path, inte
         make_folder(folder.parent, folder.name)
         write_atomically(path, content.getvalue())
     return occupancy
-
-
-def read_occupancy(path: Path, built_from: str) -> Occupancy | None:
-    """Read a stored occupancy grid; None if it is missing, damaged, or of other parameters or cameras."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored['built_from']) != built_from:
-                return None
-            return Occupancy(**{field.name: stored[field.name] for field in dataclasses.fields(Occupancy)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
 
 
 def result_folder(render: Path, task: str, name: str, settings: dict[str, Any]) -> Path:

@@ -1,15 +1,13 @@
 """Saved states of a training run: read behind a check of keys, shapes, dtypes and checksums.
 
     step_00000250/ckpt-1.*         what CLU writes, one state per folder; ckpt-1.flax is a Flax message (msgpack)
-                  manifest.json    step, size and SHA-256 of each file, shape and dtype of each leaf
+                  manifest.json    step, the run it is of, size and SHA-256 of each file, shape and dtype of each leaf
 
 `nerf.train.saving` writes them. Reading needs neither TensorFlow nor CLU. CLU alone would load flipped bytes and other shapes
 without an error, and begin again at step 0 when its own list of files is lost; that list is never read here.
 """
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
 import re
@@ -21,6 +19,8 @@ import numpy as np
 from flax import serialization, traverse_util
 
 from nerf.errors import UserError
+from nerf.host import untrusted
+from nerf.host.untrusted import UnreadableError, checksum
 
 State = TypeVar('State')
 
@@ -28,15 +28,18 @@ MANIFEST = 'manifest.json'
 MANIFEST_BYTES = 2**24  # no model has so many leaves; a file that is longer is not read to its end
 CONTENT = 'ckpt-1'  # CLU's name for a first checkpoint
 STATE = f'{CONTENT}.flax'
+LAST_STEP = 2**31 - 1  # steps are int32
+OVERHEAD = 2**16  # bytes of a file of CLU beside the leaves, and as many more for each leaf's name
 _log = logging.getLogger('nerf')
 
 
 class Checkpoints:
     """The states saved in one local folder, for reading."""
 
-    def __init__(self, folder: str) -> None:
-        """Use `folder`, which need not exist yet."""
+    def __init__(self, folder: str, run: str | None = None) -> None:
+        """Use `folder`, which need not exist yet; `run` is the identity of its run, which its checkpoints must have."""
         self.folder = Path(folder)
+        self.run = run
 
     def steps(self) -> list[int]:
         """Return the steps that have a readable manifest, ascending."""
@@ -55,8 +58,8 @@ class Checkpoints:
             template: a state of the same structure; of its leaves only shape and dtype count (`jax.eval_shape` gives one).
 
         Raises:
-            UserError: if all states are damaged; if `step` is missing or damaged; if a leaf differs from the template's in
-                key, shape or dtype (another model is no damage: no older state is tried).
+            UserError: if all states are damaged; if `step` is missing or damaged; if it is of another run, or a leaf differs
+                from the template's in key, shape or dtype (another model is no damage: no older state is tried).
         """
         folders = self.folders()
         if step is not None and step not in folders:
@@ -67,7 +70,7 @@ class Checkpoints:
             return None
         for each in reversed(folders) if step is None else [step]:
             try:
-                return _read(self.path(each), template)
+                return _read(self.path(each), template, self.run)
             except DamagedError as damage:
                 _log.warning('damaged checkpoint skipped: %s', damage)
                 last = damage
@@ -79,7 +82,12 @@ class Checkpoints:
 
     def folders(self) -> list[int]:
         """Return the steps that have a folder, damaged or not, ascending."""
-        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        try:
+            names = os.listdir(self.folder)
+        except (FileNotFoundError, NotADirectoryError):
+            names = []
+        except OSError as error:
+            raise UserError(f'{self.folder}: cannot be read ({error.strerror}): allow reading it') from error
         return sorted(int(name[5:]) for name in names if re.fullmatch(r'step_(\d{8}|[1-9]\d{8,})', name))
 
     def refuse_unknown_files(self) -> None:
@@ -111,29 +119,42 @@ def describe(tree: Any) -> dict[str, str]:
     return {path: describe(leaf) for path, leaf in flat.items()}
 
 
-def _read(folder: Path, template: State) -> State:
-    leaves, expected = verify(folder)['leaves'], describe(template)
+def _read(folder: Path, template: State, run: str | None) -> State:
+    manifest, expected = read_manifest(folder), describe(template)
+    leaves = manifest['leaves']
+    if None not in (run, manifest.get('run')) and manifest['run'] != run:
+        raise UserError(
+            f'{folder}: found a checkpoint of another run, expected one of the run that {folder.parent.parent} describes: '
+            'remove it, or restore the folder from a copy'
+        )
     wrong = [path for path in {*leaves, *expected} if leaves.get(path) != expected.get(path)]
     wrong.sort(key=lambda path: (not path.startswith('params/'), path))  # before the optimiser's copies of the same leaf
     if wrong:
         more = f' (and {len(wrong) - 1} more leaves differ)' if wrong[1:] else ''
+        found = f'{wrong[0]:.200} {leaves.get(wrong[0], "missing"):.80}'
         raise UserError(
-            f'{folder}: found {wrong[0]} {leaves.get(wrong[0], "missing")}, expected {expected.get(wrong[0], "none")}'
+            f'{folder}: found {found if found.isprintable() else ascii(found)}, expected {expected.get(wrong[0], "none")}'
             f'{more}: use the config with which this checkpoint was trained, or another --model_dir'
         )
+    size = sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(jax.eval_shape(lambda: template)))
+    verify(folder, most=2 * size + OVERHEAD * (1 + len(leaves)))
     try:
-        content = serialization.msgpack_restore((folder / STATE).read_bytes())
-        found = describe(content)
-    except Exception as error:  # whatever a parser may stumble over in a file that is not ours
-        raise DamagedError(f'{folder / STATE}: found {error}') from error
-    if found != leaves:
-        raise DamagedError(f'{folder / STATE}: found other leaves than those in {MANIFEST}')
-    # Copied, because what Flax returns are read-only, unaligned views of the file.
-    return serialization.from_state_dict(template, jax.tree.map(np.array, content))
+        content = serialization.msgpack_restore(untrusted.read_bytes(folder / STATE, manifest['files'][STATE][0]))
+        if describe(content) != leaves:
+            raise DamagedError(f'{folder / STATE}: found other leaves than those in {MANIFEST}')
+        # Copied, because what Flax returns are read-only, unaligned views of the file.
+        state = serialization.from_state_dict(template, jax.tree.map(np.array, content))
+    except DamagedError:
+        raise
+    except Exception as error:  # whatever a parser may do with a file that is not ours
+        raise DamagedError(f'{folder / STATE}: found no state ({untrusted.reason_of(error)})') from error
+    if content['step'] != manifest['step']:
+        raise DamagedError(f'{folder / STATE}: found another step than that in {MANIFEST}')
+    return state
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a checkpoint's folder, after checking the files it lists.
+def verify(folder: Path, most: int | None = None) -> dict[str, Any]:
+    """Return the manifest of a checkpoint's folder, after checking the files it lists, none of more than `most` bytes.
 
     Raises:
         DamagedError: a file that is missing or changed.
@@ -141,45 +162,71 @@ def verify(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     for name, (size, sha256) in manifest['files'].items():
         path = folder / name
+        if most is not None and size > most:
+            raise DamagedError(f'{path}: found {size} bytes, expected at most {most} by the leaves in {MANIFEST}')
         try:
-            found = path.stat().st_size
-            if found != size:
-                raise DamagedError(f'{path}: found {found} of {size} bytes')
-            if sha256_of(path) != sha256:
-                raise DamagedError(f'{path}: found changed bytes (SHA-256 differs)')
-        except OSError as error:
-            raise DamagedError(f'{path}: found no readable file ({error.strerror})') from error
+            found = sha256_of(path, size)
+        except UnreadableError as error:
+            raise DamagedError(f'{path}: {error}') from error
+        if found != sha256:
+            raise DamagedError(f'{path}: found changed bytes (SHA-256 differs)')
     return manifest
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a checkpoint's manifest and check it against its own checksum and its folder's step.
+    """Read a checkpoint's manifest and check it against its own checksum, its folder's step and the types of its entries.
 
     Raises:
         DamagedError: if it cannot be trusted.
     """
     path = folder / MANIFEST
     try:
-        with path.open('rb') as file:
-            manifest = json.loads(file.read(MANIFEST_BYTES))
-        sha256 = manifest.pop('sha256')
-    except OSError as error:
-        raise DamagedError(f'{path}: found no readable file ({error.strerror})') from error
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DamagedError(f'{path}: found no valid manifest') from error
-    if sha256 != checksum(manifest):
+        manifest = untrusted.read_json(path, MANIFEST_BYTES)
+    except UnreadableError as error:
+        raise DamagedError(f'{path}: found no valid manifest ({error})') from error
+    if not isinstance(manifest, dict) or 'sha256' not in manifest:
+        raise DamagedError(f'{path}: found no valid manifest')
+    if manifest.pop('sha256') != checksum(manifest):
         raise DamagedError(f'{path}: found changed bytes (SHA-256 differs)')
+    wrong = next((name for name, is_right in _ENTRIES.items() if not is_right(manifest.get(name))), None)
+    if wrong:
+        raise DamagedError(f'{path}: found no valid manifest (its entry {wrong} is missing or of another kind)')
     if folder.name != f'step_{manifest["step"]:08d}':
         raise DamagedError(f'{path}: found step {manifest["step"]}, which is not that of its folder')
     return manifest
 
 
-def checksum(manifest: dict[str, Any]) -> str:
-    """Compute the SHA-256 of a manifest's entries."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+def _is_step(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LAST_STEP
 
 
-def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+def _are_files(value: Any) -> bool:
+    """Whether these are names of files in the same folder, each with its size and checksum, the state among them."""
+    return isinstance(value, dict) and STATE in value and all(_is_file(*each) for each in value.items())
+
+
+def _is_file(name: str, facts: Any) -> bool:
+    if not re.fullmatch(rf'{CONTENT}\.[\w.-]{{1,80}}', name, re.ASCII) or not isinstance(facts, list) or len(facts) != 2:
+        return False
+    return type(facts[0]) is int and facts[0] >= 0 and isinstance(facts[1], str)
+
+
+def _are_leaves(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+_ENTRIES = {
+    'step': _is_step,
+    'files': _are_files,
+    'leaves': _are_leaves,
+    'run': lambda value: value is None or isinstance(value, str),
+}
+
+
+def sha256_of(path: Path, size: int | None = None) -> str:
+    """Compute the SHA-256 of a file, of exactly this size if one is given.
+
+    Raises:
+        UnreadableError: it is none, or of another size.
+    """
+    return untrusted.sha256_of(path, path.stat().st_size if size is None else size)

@@ -30,8 +30,8 @@ def next_legs(legs: Sequence[Leg], newest: int, num_steps: int, model_dir: str) 
     """
     if legs and num_steps < legs[-1].num_steps:
         raise UserError(
-            f'{model_dir}: config.num_steps was {legs[-1].num_steps} and is {num_steps}: a run can be trained longer, not shorter; '
-            'use that number or more, or another --model_dir'
+            f'{model_dir}: config.num_steps was {legs[-1].num_steps} and is {num_steps}: a run can be trained longer, '
+            'not shorter; use that number or more, or another --model_dir'
         )
     kept = [leg for leg in legs if leg.start <= newest]
     if kept and kept[-1].num_steps == num_steps:

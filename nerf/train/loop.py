@@ -31,7 +31,9 @@ from nerf.ray.structs import Pixel
 from nerf.render import colours, evaluation, outputs
 from nerf.render.image import Renderer
 from nerf.train.board import Board
+from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
+from nerf.train.run_folder import identity
 from nerf.train.saving import CheckpointWriter
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import Metrics, make_train_step
@@ -167,6 +169,7 @@ def train(
     interruption: processes.Interruption,
     hooks: Sequence[Hook] = (),
     is_profiled: bool = False,
+    legs: Sequence[Leg] = (),
 ) -> TrainState:
     """Train, or go on training, until `num_steps` or an interruption; the un-replicated state, whose `step` tells which.
 
@@ -174,10 +177,12 @@ def train(
         config: resolved.
         hooks: each is called after every step with (steps done, replicated state), on every process.
         is_profiled: trace a few steps for TensorBoard's profiler.
+        legs: of the run, whose last checkpoints are kept.
     """
     model = make_model(config.model_name, config.model)
     optimizer = make_optimizer(config)
-    checkpoints = CheckpointWriter(os.path.join(model_dir, 'checkpoints'), keep_steps=config.keep_steps)
+    folder, run = os.path.join(model_dir, 'checkpoints'), identity(model_dir)
+    checkpoints = CheckpointWriter(folder, keep_steps=(*config.keep_steps, *(leg.start for leg in legs)), run=run)
     start = functools.partial(init_state, model, optimizer, scene.cameras, config.seed, tuple(config.photos))
     shapes = jax.eval_shape(start)
     state = processes.read_by_first(lambda: checkpoints.restore(shapes), shapes) or start()
@@ -187,6 +192,7 @@ def train(
     writer = Board(model_dir, processes.is_first())
     if int(state.step):
         _log.info('going on from the checkpoint of step %d', int(state.step))
+        describe_longer(config, legs, int(state.step))
     else:
         describe(writer, config, state.params)
     step_function = make_train_step(model, optimizer, config)
@@ -225,6 +231,14 @@ def train(
 def is_checkpoint_due(config: Any, step: int) -> bool:
     """Return whether a checkpoint is written after this step."""
     return step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
+
+
+def describe_longer(config: Any, legs: Sequence[Leg], step: int) -> None:
+    """Say what changes where a run begins to be trained longer."""
+    if len(legs) > 1 and legs[-1].start == step:
+        before, after = (float(learning_rate(config.optimizer, leg.num_steps)(step)) for leg in legs[-2:])
+        of, to = legs[-2].num_steps, legs[-1].num_steps
+        _log.info('training longer: %d steps where it was %d; the learning rate steps from %.3g to %.3g', to, of, before, after)
 
 
 def describe(writer: Board, config: Any, params: Any) -> None:

@@ -38,15 +38,17 @@ from nerf.train.checkpoints import (
 class CheckpointWriter(Checkpoints):
     """The states saved in one local folder, for writing too: one process saves, any number restore."""
 
-    def __init__(self, folder: str, keep: int = 3, keep_steps: Sequence[int] = ()) -> None:
+    def __init__(self, folder: str, keep: int = 3, keep_steps: Sequence[int] = (), run: str | None = None) -> None:
         """Use `folder`, which need not exist yet; of what is saved, the last `keep` and all of `keep_steps` survive.
+
+        `run` is the identity of the run, which is written into each checkpoint.
 
         Raises:
             UserError: if `keep` is less than 1, which would delete what was just saved.
         """
         if keep < 1:
             raise UserError(f'number of checkpoints to keep: found {keep}, expected 1 or more: raise it')
-        super().__init__(folder)
+        super().__init__(folder, run)
         self.keep = keep
         self.keep_steps = frozenset(keep_steps)
 
@@ -71,7 +73,7 @@ class CheckpointWriter(Checkpoints):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.refuse_unknown_files()
             self._remove_unfinished()
-            manifest = _write(unfinished, content)
+            manifest = _write(unfinished, content, self.run)
             if not self._is_saved(manifest):
                 os.rename(unfinished, self.path(step))
                 _sync(self.folder)
@@ -117,13 +119,15 @@ class CheckpointWriter(Checkpoints):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _write(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+def _write(folder: Path, content: dict[str, Any], run: str | None) -> dict[str, Any]:
     """Write a state and its manifest into a new folder, down to the disk; the manifest."""
     folder.mkdir()
     with _without_traceback_of_clu():
         clu_checkpoint.Checkpoint(str(folder)).save(content)
     files = {path.name: [path.stat().st_size, sha256_of(path)] for path in sorted(folder.glob(f'{CONTENT}.*'))}
     manifest = {'step': int(content['step']), 'files': files, 'leaves': describe(content)}
+    if run is not None:
+        manifest['run'] = run
     (folder / MANIFEST).write_text(json.dumps({**manifest, 'sha256': checksum(manifest)}, indent=1))
     for path in (*folder.iterdir(), folder):
         _sync(path)

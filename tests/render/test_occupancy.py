@@ -1,3 +1,5 @@
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from nerf import lifting
 from nerf.ray.cameras import Camera, project
 from nerf.ray.lenses import Lens
 from nerf.render import occupancy
+from nerf.render.occupancy import read_occupancy
 
 CENTRE, RADIUS = np.array([0.3, -0.2, 0.1]), 0.5
 
@@ -112,3 +115,44 @@ def test_it_can_be_interrupted():
     variables = lifting.replicate({'params': {'scale': np.float32(20)}})
     occupancy.build_occupancy(Ball(), variables, cameras(), lambda: calls.append(1))
     assert len(calls) >= 4
+
+
+def stored(n=64, **changes):
+    grid = {'lower': np.zeros(3, np.float32), 'upper': np.ones(3, np.float32), 'cells': np.ones((n, n, n), np.uint8)}
+    return {**grid, 'built_from': np.array('abc'), **changes}
+
+
+@pytest.mark.parametrize('n', [64, 128])
+def test_a_stored_grid_is_read(tmp_path, n):
+    content = stored(n, cells=np.random.default_rng(0).integers(0, 2, (n, n, n), np.uint8))
+    np.savez_compressed(tmp_path / 'grid.npz', **content)
+    found = read_occupancy(tmp_path / 'grid.npz', 'abc')
+    for name in ('lower', 'upper', 'cells'):
+        np.testing.assert_array_equal(getattr(found, name), content[name], strict=True)
+    assert read_occupancy(tmp_path / 'grid.npz', 'abd') is None
+
+
+BAD_GRIDS = {
+    'another size': {'cells': np.ones((64, 64, 63), np.uint8)},
+    'large': {'cells': np.ones((300, 300, 300), np.uint8)},
+    'another type': {'cells': np.ones((64, 64, 64), np.float32)},
+    'nan': {'lower': np.array([0, np.nan, 0], np.float32)},
+    'infinite': {'upper': np.array([1, np.inf, 1], np.float32)},
+    'turned over': {'lower': np.full(3, 2, np.float32)},
+    'no corner': {'upper': np.zeros(0, np.float32)},
+    'objects': {'built_from': np.array({'a': 1}, object)},
+    'numbers': {'built_from': np.array(3)},
+    'more': {'more': np.zeros(3)},
+}
+
+
+@pytest.mark.parametrize('name', BAD_GRIDS)
+def test_a_grid_that_cannot_be_is_built_anew(tmp_path, name):
+    np.savez_compressed(tmp_path / 'grid.npz', **stored(**BAD_GRIDS[name]))
+    assert read_occupancy(tmp_path / 'grid.npz', 'abc') is None
+
+
+def test_no_file_in_its_place_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'grid.npz')
+    assert read_occupancy(tmp_path / 'grid.npz', 'abc') is None
+    assert read_occupancy(tmp_path / 'none.npz', 'abc') is None

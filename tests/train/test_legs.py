@@ -25,5 +25,5 @@ def test_a_greater_length_begins_a_leg_and_the_same_goes_on(legs, newest, num_st
 
 
 def test_a_run_cannot_be_made_shorter():
-    with pytest.raises(UserError, match='run: config.num_steps was 100 and is 99: a run can be trained longer, not shorter'):
+    with pytest.raises(UserError, match=r'run: config\.num_steps was 100 and is 99: a run can be trained longer, not shorter'):
         next_legs([Leg(0, 100)], 40, 99, 'run')

@@ -13,6 +13,7 @@ import numpy as np
 
 from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
 from nerf.data.images import read_shrunk
+from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.data.splits import thin_out
@@ -102,6 +103,7 @@ def _read_split(folder: str, split: str) -> list[Frame]:
     poses = [pose_of(entry['transform_matrix'], f'{where}, frame {entry["file_path"]!r}') for entry in entries]
     files = [_image_path(folder, path, where) for path in paths]
     names = _names(paths, where)
+    check_names(names, [split] * len(names), where)
     return [
         Frame(f'{split}_{name}', split, file, pose, angle, where) for name, file, pose in zip(names, files, poses, strict=True)
     ]
@@ -117,7 +119,7 @@ def _names(paths: list[str], where: str) -> list[str]:
     """Return names for the frames: their file names or, if these repeat (`a/rgb`, `b/rgb`), their whole paths."""
     whole = [_without_ending(os.path.normpath(path)) for path in paths]
     for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
-        if len(set(names)) == len(names):
+        if are_distinct(names):
             return names
     raise UserError(f'{where}: lists an image twice; expected each file_path once')
 

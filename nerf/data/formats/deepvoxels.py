@@ -20,6 +20,7 @@ import numpy as np
 
 from nerf.data.formats.photos import Photo, list_images, read_photos
 from nerf.data.images import size_of
+from nerf.data.names import check_names
 from nerf.data.options import DataOptions
 from nerf.data.poses import Frame
 from nerf.data.scene import Scene, make_scene
@@ -71,6 +72,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     photos = [
         _photo(image, pose, split, setups[split]) for split in setups for image, pose in _list_split(folder, split, options)
     ]
+    names = [f'{photo.split}_{os.path.splitext(os.path.basename(photo.name))[0]}' for photo in photos]
+    check_names(names, [photo.split for photo in photos], folder)
     images, cameras = read_photos(folder, photos, options)
     poses = np.stack([photo.pose for photo in photos])
     middle = setups['train'].middle
@@ -83,7 +86,6 @@ def load(folder: str, options: DataOptions) -> Scene:
         near=np.full(len(photos), near, np.float32),
         far=np.full(len(photos), far, np.float32),
     )
-    names = [f'{photo.split}_{os.path.splitext(os.path.basename(photo.name))[0]}' for photo in photos]
     return make_scene(names, [photo.split for photo in photos], images, cameras)
 
 

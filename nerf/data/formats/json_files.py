@@ -1,12 +1,13 @@
 """Checked reading of the JSON files of scenes, which are untrusted."""
 
-import json
 import os
 from typing import Any
 
 import numpy as np
 
 from nerf.errors import UserError
+from nerf.host import untrusted
+from nerf.host.untrusted import MissingError, UnreadableError
 
 MAX_BYTES = 2**27  # a frame takes less than 1 KB
 
@@ -18,18 +19,11 @@ def read_json(where: str, expected: str) -> dict[str, Any]:
         UserError: no such file, a file that is too large, or no JSON object.
     """
     try:
-        if os.path.exists(where) and not os.path.isfile(where):  # a device may be endless
-            raise UserError(f'{where}: cannot be read, as it is no file; check the scene folder')
-        if os.path.getsize(where) > MAX_BYTES:
-            raise UserError(f'{where}: has more than {MAX_BYTES // 2**20} MiB, expected {expected}; check the file')
-        with open(where, encoding='utf-8') as file:
-            content = json.load(file)
-    except FileNotFoundError:
+        content = untrusted.read_json(where, MAX_BYTES)
+    except MissingError:
         raise UserError(f'{where}: no such file; expected it in the scene folder') from None
-    except OSError as error:
-        raise UserError(f'{where}: cannot be read ({error.strerror}); check the scene folder') from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f'{where}: is not valid JSON ({error}); write it anew') from error
+    except UnreadableError as error:
+        raise UserError(f'{where}: {error}, expected {expected}; check the file') from error
     if not isinstance(content, dict):
         raise UserError(f'{where}: expected a JSON object with {expected}')
     return content

@@ -17,6 +17,7 @@ import numpy as np
 
 from nerf.data.formats.json_files import path_within, read_json
 from nerf.data.images import premultiply, read_image
+from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.data.splits import thin_out
@@ -126,6 +127,7 @@ def _read_split(folder: str, split: str, table: Any) -> list[Entry]:
         _check_row(row, f'{where}, {path}')
     files = [os.path.join(folder, path_within(path, where)) for path in paths]
     names = _names(paths, where)
+    check_names(names, [split] * len(names), where)
     return [Entry(f'{split}_{name}', split, file, row) for name, file, row in zip(names, files, numbers, strict=True)]
 
 
@@ -159,7 +161,7 @@ def _names(paths: list[str], where: str) -> list[str]:
     """Return names for the images: their file names or, if these repeat, their whole paths, without ending."""
     whole = [os.path.splitext(os.path.normpath(path))[0] for path in paths]
     for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
-        if len(set(names)) == len(names):
+        if are_distinct(names):
             return names
     raise UserError(f'{where}: lists an image twice; expected each file_path once')
 

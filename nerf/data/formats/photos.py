@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from nerf.data.images import read_shrunk, size_of
+from nerf.data.names import are_distinct, check_names, same_file
 from nerf.data.options import DataOptions
 from nerf.data.placement import place
 from nerf.data.scene import Scene, check_camera, make_scene, stack_cameras
@@ -72,6 +73,7 @@ def assemble(
             f'{where}: no training image among {len(photos)}, expected at least one; check the splits, or add images'
         )
     names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
+    check_names(names, split, where)
     images, cameras = read_photos(where, photos, options)
     poses = np.stack([photo.pose for photo in photos])
     cameras, points = place(cameras, poses, points, bounds, options)
@@ -97,9 +99,10 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
     is_split = all(photo.split for photo in photos)
     splits = [photo.split if is_split else None for photo in photos]
     for names in ([os.path.basename(path) for path in whole], whole, paths):
-        if len(set(zip(splits, names, strict=True))) == len(names):
+        if are_distinct([f'{split}/{name}' for split, name in zip(splits, names, strict=True)]):
             return [name.replace(os.sep, '_') for name in names]
-    twice = next(path for path in paths if paths.count(path) > 1)
+    known = [same_file(path) for path in paths]
+    twice = next(path for path in paths if known.count(same_file(path)) > 1)
     raise UserError(f'{where}: lists the image {twice!r} twice; expected each once')
 
 

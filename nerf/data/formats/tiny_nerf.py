@@ -1,9 +1,6 @@
 """The `tiny_nerf_data.npz` of the NeRF authors' notebook: small images on black, poses and one focal length."""
 
-import math
 import os
-import zipfile
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +9,7 @@ from nerf.data.options import DataOptions
 from nerf.data.scene import Scene, make_scene, stack_cameras
 from nerf.data.splits import hold_out, thin_out
 from nerf.errors import UserError
+from nerf.host.untrusted import ArrayHeader, MissingError, UnreadableError, read_arrays
 
 FILE = 'tiny_nerf_data.npz'
 NEAR, FAR = 2.0, 6.0
@@ -71,51 +69,34 @@ def _splits(count: int, options: DataOptions) -> list[str]:
 
 def _read(file: str) -> tuple[np.ndarray, np.ndarray, float]:
     """Read and check the images [n, h, w, 3] in [0, 1], the poses [n, 4, 4] and the focal length, px."""
-    if not os.path.isfile(file):
-        raise UserError(f'{file}: no such file; give the folder that holds {FILE}')
-    if not zipfile.is_zipfile(file):
-        raise UserError(f'{file}: is not an npz archive of arrays (pickled files are never read); download it again')
+
+    def check(headers: dict[str, ArrayHeader]) -> None:
+        _check_headers(file, headers)
+
     try:
-        _check_headers(file)
-        with np.load(file, allow_pickle=False) as arrays:
-            images, poses, focal = arrays['images.npy'], arrays['poses.npy'], float(arrays['focal.npy'])
-    except UserError:
-        raise
-    except Exception as error:  # damaged archives raise almost anything
-        raise UserError(f'{file}: cannot be read ({" ".join(str(error).split())[:200]}); download it again') from error
+        arrays = read_arrays(file, MAX_BYTES, check)
+    except MissingError:
+        raise UserError(f'{file}: no such file; give the folder that holds {FILE}') from None
+    except UnreadableError as error:
+        raise UserError(f'{file}: {error} (pickled files are never read); download it again') from error
+    images, poses, focal = arrays['images'], arrays['poses'], float(arrays['focal'])
     if not (images.min() >= 0 and images.max() <= 1):
         raise UserError(f'{file}: images from {images.min()} to {images.max()} found, expected colours from 0 to 1')
     return images, poses, focal
 
 
-def _check_headers(file: str) -> None:
+def _check_headers(file: str, headers: dict[str, ArrayHeader]) -> None:
     """Refuse unexpected arrays by their headers, before memory is allocated for them."""
-    with zipfile.ZipFile(file) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-            raise UserError(f'{file}: holds more than {MAX_BYTES // 2**20} MiB, expected the small images of {FILE}')
-        shapes = {name: _shape(archive, file, name) for name in ('images', 'poses', 'focal')}
-    images, poses = shapes['images'], shapes['poses']
+    for name in ('images', 'poses', 'focal'):
+        if name not in headers:
+            raise UserError(f'{file}: lacks the array {name!r}; expected images, poses and focal')
+        dtype = headers[name].dtype
+        if dtype.kind not in ('f' if name == 'images' else 'fiu'):
+            raise UserError(f'{file}: {name} are of type {dtype}, expected floating point numbers')
+    images, poses, focal = (headers[name].shape for name in ('images', 'poses', 'focal'))
     if len(images) != 4 or images[3] != 3 or 0 in images:
         raise UserError(f'{file}: images of shape {images} found, expected [count, height, width, 3]')
     if poses != (images[0], 4, 4):
         raise UserError(f'{file}: poses of shape {poses} found, expected {(images[0], 4, 4)}, one for each image')
-    if shapes['focal'] != ():
-        raise UserError(f'{file}: focal of shape {shapes["focal"]} found, expected one number')
-
-
-def _shape(archive: zipfile.ZipFile, file: str, name: str) -> tuple[int, ...]:
-    """Return the shape of a numeric array from its header; check its type and that the archive holds all of its bytes."""
-    if f'{name}.npy' not in archive.namelist():
-        raise UserError(f'{file}: lacks the array {name!r}; expected images, poses and focal')
-    with archive.open(f'{name}.npy') as member:
-        version = np.lib.format.read_magic(member)
-        read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
-        held = archive.getinfo(f'{name}.npy').file_size - member.tell()
-    if dtype.hasobject:
-        raise UserError(f'{file}: {name} holds pickled Python objects, which are never read; save it as numbers')
-    if dtype.kind not in ('f' if name == 'images' else 'fiu'):
-        raise UserError(f'{file}: {name} are of type {dtype}, expected floating point numbers')
-    if math.prod(shape) * dtype.itemsize != held:
-        raise UserError(f'{file}: {name} of shape {shape} does not fit the {held} bytes there are; download it again')
-    return shape
+    if focal != ():
+        raise UserError(f'{file}: focal of shape {focal} found, expected one number')

@@ -125,3 +125,9 @@ def test_sizes_are_checked_before_memory_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_nerf, 'MAX_BYTES', 3000)
     with pytest.raises(UserError, match='holds more than'):
         tiny_nerf.load(str(tmp_path), DataOptions())
+
+
+def test_a_device_is_not_read(tmp_path):
+    (tmp_path / tiny_nerf.FILE).symlink_to('/dev/zero')
+    with pytest.raises(UserError, match='is no file'):
+        tiny_nerf.load(str(tmp_path), DataOptions())

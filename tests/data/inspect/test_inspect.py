@@ -206,7 +206,7 @@ def test_exposure_is_judged_by_the_photos_around():
 
 
 def test_photos_are_compared_with_those_of_their_size():
-    scene = ring([*range(0, 60, 5), *range(0, 60, 5)], ['train'] * 24)
+    scene = ring([*range(0, 60, 5), *range(360, 420, 5)], ['train'] * 24)
     width = np.repeat(np.array([8, 16], np.int32), 12)
     values = np.where(width == 8, 1.0, 10.0)
     np.testing.assert_array_equal(to_neighbours(values, scene.cameras.replace(width=width)), np.ones(24))
