@@ -1,6 +1,7 @@
 """How long a run has trained and on what, over all its starts: `training.json` in its folder."""
 
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -8,9 +9,14 @@ from typing import Any
 
 import jax
 
+from nerf.errors import UserError
 from nerf.host.files import write_atomically
+from nerf.host.untrusted import UnreadableError, read_json, reason_of
 
 FILE = 'training.json'
+MAX_BYTES = 2**24
+LONGEST = 1e10  # seconds
+_log = logging.getLogger('nerf')
 
 
 class TrainingTime:
@@ -28,6 +34,7 @@ class TrainingTime:
         # Unknown where the run went on from a checkpoint of before there was this file: then nothing is said.
         self._before = self._entries.get(step) if step else {'seconds': 0.0, 'hardware': []}
         self._started = time.monotonic()
+        self._has_warned = False
 
     def note(self, step: int) -> None:
         """Write down the seconds up to `step`. Called before its checkpoint is saved, so that each checkpoint has some."""
@@ -35,7 +42,12 @@ class TrainingTime:
             seconds = self._before['seconds'] + time.monotonic() - self._started
             used = [*self._before['hardware'], hardware()]
             self._entries[step] = {'seconds': round(seconds, 1), 'hardware': list(dict.fromkeys(used))}
-            write_atomically(self._path, json.dumps(self._entries, indent=2).encode())
+            try:
+                write_atomically(self._path, json.dumps(self._entries, indent=2).encode())
+            except (OSError, UserError) as error:  # the checkpoint that follows matters more
+                if not self._has_warned:
+                    self._has_warned = True
+                    _log.warning('%s: the time of training is not recorded (%s)', self._path, reason_of(error))
 
 
 def hardware() -> str:
@@ -48,13 +60,18 @@ def hardware() -> str:
 def _read(path: Path) -> dict[int, dict[str, Any]]:
     """The entries of the file by step; none if it is missing or damaged, which must not keep a run from going on."""
     try:
-        entries = {int(step): entry for step, entry in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError):
+        content = read_json(path, MAX_BYTES)
+    except UnreadableError:
         return {}
-    return entries if all(map(_is_sound, entries.values())) else {}
+    if not isinstance(content, dict) or not all(_is_sound(*each) for each in content.items()):
+        return {}
+    return {int(step): entry for step, entry in content.items()}
 
 
-def _is_sound(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get('hardware'), list):
+def _is_sound(step: str, entry: Any) -> bool:
+    if not (step.isascii() and step.isdecimal() and len(step) < 16 and isinstance(entry, dict)):
         return False
-    return type(entry.get('seconds')) in (int, float) and all(isinstance(name, str) for name in entry['hardware'])
+    seconds, used = entry.get('seconds'), entry.get('hardware')
+    if type(seconds) not in (int, float) or not 0 <= seconds < LONGEST or not isinstance(used, list):
+        return False
+    return all(isinstance(name, str) and name.isprintable() for name in used)
