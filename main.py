@@ -1,5 +1,7 @@
 """Train a scene: `python main.py --config=configs/quickstart.py`, then evaluate and render it."""
 
+import nerf.host.interrupts  # noqa: F401, I001, first: from here on Ctrl-C is one line
+
 import os
 
 from absl import flags
@@ -10,16 +12,21 @@ from nerf.host import flags as commands
 from nerf.host.console import set_up_logging
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to train: configs/NAME.py or configs/NAME.py:SCENE.')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, "The scene's folder, or the one above it; none: the built-in scene.")
-_MODEL_DIR = flags.DEFINE_string('model_dir', None, 'Where the run is kept; by default logs/<config>_<scene>.')
+_DATA_DIR = commands.define_path('data_dir', "The scene's folder, or the one above it; none: the built-in scene.")
+_MODEL_DIR = commands.define_path('model_dir', 'Where the run is kept; by default logs/<config>_<data folder>.')
 _PROFILE = flags.DEFINE_bool('profile', False, "Trace a few steps for TensorBoard's profiler.")
 _VIEWER = flags.DEFINE_bool('viewer', False, 'Show the scene in a browser while it is learned.')
-_HOST = flags.DEFINE_string('host', '127.0.0.1', 'viewer: address of this machine; unless given, it alone can look.')
+_HOST = flags.DEFINE_string(
+    'host',
+    '127.0.0.1',
+    'viewer: address to serve at; 0.0.0.0: all names and addresses of this machine. Unless given, it alone can look.',
+)
 _PORT = flags.DEFINE_integer('port', 8080, 'viewer: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Join the processes of a cluster that JAX recognises.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where there is no such cluster.')
 _NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many processes train together.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Which of them this is, from 0.')
+_WAIT = flags.DEFINE_integer('wait', 300, 'Seconds to wait for the other processes at the start.', lower_bound=1)
 
 
 def main(argv: list[str]) -> None:
@@ -29,17 +36,19 @@ def main(argv: list[str]) -> None:
         raise UserError('--config is missing: expected a file such as configs/quickstart.py')
     set_up_logging()
     commands.keep_compiled()
-    from nerf import run as running
     from nerf.host import processes  # JAX starts here, after the flags are known to be right
-    from nerf.viewer.server import Address
 
-    processes.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    if not processes.is_first():
-        set_up_logging(is_quiet=True)
-    name = os.path.splitext(os.path.basename(config_flags.get_config_filename(flags.FLAGS['config'])))[0]
-    model_dir = _MODEL_DIR.value or os.path.join('logs', '_'.join(filter(None, [name, _CONFIG.value.scene])))
-    viewer = Address(_HOST.value, _PORT.value) if _VIEWER.value else None
-    running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
+    joining = (_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _WAIT.value)
+    with processes.joined(*joining):
+        from nerf import run as running  # TensorFlow starts here
+        from nerf.viewer.server import Address
+
+        if not processes.is_first():
+            set_up_logging(is_quiet=True)
+        config_file = config_flags.get_config_filename(flags.FLAGS['config'])
+        model_dir = _MODEL_DIR.value or os.path.join('logs', running.run_name(config_file, _CONFIG.value, _DATA_DIR.value))
+        viewer = Address(_HOST.value, _PORT.value) if _VIEWER.value else None
+        running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
 
 
 if __name__ == '__main__':

@@ -1,19 +1,21 @@
 """Render a trained scene from its folder alone: `python render.py --model_dir=logs/quickstart`."""
 
+import nerf.host.interrupts  # noqa: F401, I001, first: from here on Ctrl-C is one line
+
 from absl import flags
 
 from nerf.errors import UserError
 from nerf.host import flags as commands
 from nerf.host.console import set_up_logging
 
-_MODEL_DIR = flags.DEFINE_string('model_dir', None, 'The folder of a training run.')
+_MODEL_DIR = commands.define_path('model_dir', 'The folder of a training run.')
 _TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, view, geometry.')
 _STEP = flags.DEFINE_integer('step', None, 'Which checkpoint; by default the newest.')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'Another copy of the data, perhaps with other test views.')
+_DATA_DIR = commands.define_path('data_dir', 'Another copy of the data, perhaps with other test views.')
 _CHUNK = flags.DEFINE_integer('chunk', None, 'Rays computed at a time on each device; by default what fits.', lower_bound=1)
 _SKIP_EMPTY = flags.DEFINE_bool('skip_empty', None, 'Whether to skip what is empty; by default as the config says.')
 _PATH = flags.DEFINE_string('path', None, 'video: spherical, spiral, ellipse, keyframes, train or file; by default what suits.')
-_PATH_FILE = flags.DEFINE_string('path_file', None, "video: a path saved by the viewer or by nerfstudio's.")
+_PATH_FILE = commands.define_path('path_file', "video: a path saved by the viewer or by nerfstudio's.")
 _KEYFRAMES = flags.DEFINE_list('keyframes', [], 'video: names of images to pass; the first one again closes the path.')
 _ELEVATION = flags.DEFINE_float('elevation', None, 'video: degrees above the ground, of the spherical path.')
 _NUM_FRAMES = flags.DEFINE_integer('num_frames', None, 'video: how many frames.', lower_bound=1)
@@ -33,7 +35,11 @@ _SMALLEST = flags.DEFINE_float('smallest', 0.01, 'mesh: leave out pieces below t
 _BOUNDS = flags.DEFINE_list('bounds', None, 'mesh, points: x,y,z of two opposite corners of a box.')
 _MAX_POINTS = flags.DEFINE_integer('max_points', 500_000, 'points: more are thinned evenly.', lower_bound=1)
 _DEPTH = flags.DEFINE_bool('depth', False, 'points: also write the depth of each view as 16-bit PNG and npy.')
-_HOST = flags.DEFINE_string('host', '127.0.0.1', 'view: address of this machine; unless given, it alone can look.')
+_HOST = flags.DEFINE_string(
+    'host',
+    '127.0.0.1',
+    'view: address to serve at; 0.0.0.0: all names and addresses of this machine. Unless given, it alone can look.',
+)
 _PORT = flags.DEFINE_integer('port', 8080, 'view: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)
 _PREVIEW = flags.DEFINE_bool('preview', False, 'video: only draw the path among the training cameras.')
 
@@ -56,7 +62,10 @@ def main(argv: list[str]) -> None:
         raise UserError('--model_dir is missing: expected the folder of a training run')
     set_up_logging()
     commands.keep_compiled()
-    from nerf import run as running  # JAX starts here, after the flags are known to be right
+    from nerf.host import processes  # JAX starts here, after the flags are known to be right
+
+    processes.check_platform()
+    from nerf import run as running
     from nerf.export.mesh import MeshOptions
     from nerf.export.points import PointOptions
     from nerf.paths import PathOptions

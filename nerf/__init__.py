@@ -8,8 +8,11 @@ The core, in reading order:
     ray/histogram          rendering weights as a histogram: CDF, blur, dilation
     ray/sampling           stratified and importance sampling
     ray/gaussians          segments of a cone as Gaussians
-    ray/encodings          positional encodings
+    ray/contraction        all of space in a ball
+    ray/encodings          positional encodings, and integrated ones (IPE)
+    ray/hashgrid           the multiresolution hash encoding
     ray/compositing        the volume rendering equation
+    ray/background         the colour behind a ray
     ray/losses             the loss functions
     ray/photos             numbers that belong to a photo, and the three places where they act
     fields/layers          Dense, and the two parts of NeRF's MLP
@@ -25,7 +28,8 @@ The core, in reading order:
     render/maps            colour, depth and normal of one pixel
     render/image           a whole image
 
-Everything else is the workshop around it.
+Beside each paper's file lie the others': fields/{mipnerf,mipnerf360,hashgrid}, models/{mipnerf,mipnerf360,instant}. Helpers
+of cameras and maths are ray/{lenses,ndc,maths}. Everything else reads data, writes files and handles commands.
 """
 
 

@@ -1,10 +1,15 @@
-"""What a config says once everything is filled in, and whether two configs describe the same training."""
+"""What a config says once everything is filled in, and whether two configs describe the same training.
+
+`--config.x=y` is parsed, and refused where there is no such entry, in `nerf.host.flags`.
+"""
 
 from typing import Any
 
 import ml_collections
 
+from nerf.config_ranges import check_ranges
 from nerf.errors import UserError, unknown
+from nerf.models import default_fields
 from nerf.ray.background import BACKGROUNDS
 from nerf.scene_types import MODEL_FIELDS, scene_type_of
 
@@ -30,6 +35,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
         UserError: an unknown scene_type, background or batching, or a number that cannot be.
     """
     config = ml_collections.ConfigDict(config)
+    config.final_tasks = tuple(name for each in config.final_tasks for name in each.split(','))
     scene_type = scene_type_of(config.scene_type)
     for section, names in (('model', MODEL_FIELDS), ('data', ('background',))):
         for name in names:
@@ -39,9 +45,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
         config.model.compute_dtype = config.compute_dtype
     if config.data.background not in BACKGROUNDS:
         raise unknown('data.background', config.data.background, BACKGROUNDS)
-    for name in ('num_steps', 'batch_size', 'log_every', 'checkpoint_every'):
-        if config[name] < 1:
-            raise UserError(f'config.{name} = {config[name]}: expected at least 1')
+    check_ranges(config, default_fields(config.model_name))
     return ml_collections.FrozenConfigDict(config)
 
 
@@ -59,6 +63,8 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
 def check_same_training(old: Any, new: Any, model_dir: str) -> None:
     """Refuse to go on in a folder with settings that would have led to other parameters.
 
+    The number of steps is left to `nerf.train.legs`: a run may be trained longer.
+
     Raises:
         UserError: naming the entries that differ, with both values.
     """
@@ -66,7 +72,7 @@ def check_same_training(old: Any, new: Any, model_dir: str) -> None:
     differing = [
         f'config.{name} was {before.get(name)!r} and is {after.get(name)!r}'
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and name.split('.')[0] not in FREE
+        if before.get(name) != after.get(name) and name.split('.')[0] not in (*FREE, 'num_steps')
     ]
     if differing:
         raise UserError(

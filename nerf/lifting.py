@@ -1,4 +1,4 @@
-"""The lift: from one sample to a ray's samples, from one ray to many, from one device to many.
+"""Lifting turns a function of one ray into one of many: one sample to a ray's samples, one ray to many, one device to many.
 
 The only file that says vmap, pmap or lax.map; no other has a batch axis. It contains nothing of radiance fields.
 
@@ -97,6 +97,8 @@ def shard(tree: Any) -> Any:
 class Blocks:
     """A function of ONE ray, lifted to any number of rays over all devices of all processes, in equal blocks.
 
+    A block is `size` rays, one compiled call over all devices; each device computes its part `chunk` rays at a time.
+
     What was compiled for one block is used for all of them: the last is padded. All processes give the same rays, take part
     in each block, and get all results.
     """
@@ -108,7 +110,7 @@ class Blocks:
             function: of ONE ray's arguments, behind a tree that is the same for all rays and replicated (parameters), and one
                 that is the same for all rays (a camera).
             chunk: rays computed at a time on each device.
-            rays_per_block: of each device, between two moments at which the caller may interrupt.
+            rays_per_block: of each device, after which the caller is told (and may interrupt).
         """
 
         def of_device(replicated: Any, shared: Any, rays: tuple) -> Any:
@@ -119,6 +121,7 @@ class Blocks:
 
     def size(self, count: int | None = None) -> int:
         """Return the rays of one block over all devices, in whole chunks; for this count of rays, so that few are padded."""
+        # blocks = ceil(count / largest), chunks of each = ceil(count / (blocks * chunk)).
         chunk = self._chunk * jax.device_count()
         largest = chunk * max(1, self._rays_per_block // self._chunk)
         if count is None:

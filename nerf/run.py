@@ -1,25 +1,31 @@
 """What the two commands do: train, evaluate and render a scene; or render one that was trained."""
 
+import contextlib
+import dataclasses
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_collections
+import numpy as np
+from flax import linen as nn
 
-from nerf.config import resolve
+from nerf.config import flatten, resolve
 from nerf.data.feed.tfds_cache import cached_scene
-from nerf.data.formats import resolve_source
+from nerf.data.formats import BUILT_IN, resolve_source
 from nerf.data.inspect.report import Source, short_form
 from nerf.data.options import options_of
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.host import processes
+from nerf.host.locks import lock_training
 from nerf.models import make_model
 from nerf.ray.spacing import check_near
-from nerf.tasks import run_tasks
+from nerf.tasks import check_tasks, run_tasks
 from nerf.tasks.job import TaskOptions, digest
-from nerf.train.loop import train
+from nerf.train.loop import check_training, train
 from nerf.train.run_folder import Run, Trained, load, prepare, save_run
 from nerf.train.step import check_objective
 from nerf.viewer.server import Address
@@ -36,6 +42,41 @@ def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
     for line in short_form(scene, Source(format, folder, options)):
         _log.info('%s', line)
     return scene, folder or None
+
+
+def check_source(config: Any, data_dir: str | None) -> None:
+    """Refuse a scene's name without its data: only configs that name none use the built-in scene.
+
+    Raises:
+        UserError: naming the scene.
+    """
+    if config.scene and data_dir is None and config.data.format != BUILT_IN:
+        raise UserError(
+            f'scene {config.scene!r}: no --data_dir was given; add it, or train the built-in scene with --config.scene='
+        )
+
+
+def run_name(config_file: str, config: Any, data_dir: str | None) -> str:
+    """Return the default name of a run: that of its config and of the folder of its data, so that two scenes share none.
+
+    Raises:
+        UserError: no scene is found there.
+    """
+    check_source(config, data_dir)
+    _, folder = resolve_source(config.data.format, data_dir, config.scene)
+    return '_'.join(filter(None, [Path(config_file).stem, data_name(folder)]))
+
+
+def data_name(folder: str) -> str:
+    """Return a name for a data folder that can be part of the name of another."""
+    return re.sub(r'[^\w.-]+', '_', Path(folder).absolute().name).strip('.') if folder else ''
+
+
+def what_must_agree(config: Any, scene: Scene) -> dict[str, Any]:
+    """Describe by name what all processes of a run must have alike: the data, and all settings, as they render together too."""
+    names = np.array([*scene.names, *scene.split])
+    data = digest(scene.cameras, scene.pixels, scene.weights, names)
+    return {**{f'config.{name}': value for name, value in flatten(config).items()}, 'the digest of the data': data}
 
 
 def run(
@@ -56,25 +97,38 @@ def run(
     check_objective(config)
     check_watching(viewer)
     model = make_model(config.model_name, config.model)
+    check_tasks(config.final_tasks, config, model, TaskOptions())
+    check_source(config, data_dir)
     scene, folder = read_scene(config, data_dir)
     try:
         check_near(float(scene.cameras.near.min()), config.model.spacing)
     except ValueError as error:
         raise UserError(f'config.data.near: {error}') from error
+    check_training(config, scene)
+    processes.check_same(lambda: what_must_agree(config, scene))
+    with contextlib.ExitStack() as held:
+        if processes.is_first():
+            prepare(model_dir)
+            held.enter_context(lock_training(Path(model_dir)))
+        _run(config, model, scene, folder, model_dir, is_profiled, viewer)
+
+
+def _run(
+    config: Any, model: nn.Module, scene: Scene, folder: str | None, model_dir: str, is_profiled: bool, viewer: Address | None
+) -> None:
+    """Do what `run` does, in a folder that is locked."""
+    run = Run(config, folder, training_digest(scene), scene)
     if processes.is_first():
-        prepare(model_dir)
-        train_cameras = scene.cameras.at(scene.indices('train'))
-        images = [scene.image(int(i)) for i in scene.indices('train')]
-        save_run(model_dir, Run(config, folder, digest(train_cameras, images, scene.weights), scene))
+        run = dataclasses.replace(run, legs=save_run(model_dir, run))
     processes.wait_for_all('run saved')
     with processes.Interruption().catch_signals() as interruption:
         with watching(viewer, model, scene, config, model_dir) as hooks:
-            state = train(config, scene, model_dir, interruption, hooks, is_profiled)
+            state = train(config, scene, model_dir, interruption, hooks, is_profiled, run.legs)
         step = int(state.step)
         if step < config.num_steps:
             _log.info('stopped at step %d, which is saved: the same command goes on from there', step)
             return
-        trained = Trained(model, state.params, state.state, state.photos, config, scene, step, Run(config, folder, '', scene))
+        trained = Trained(model, state.params, state.state, state.photos, config, scene, step, run)
         try:
             run_tasks(config.final_tasks, trained, scene, model_dir, interruption)
         except processes.Interrupted:
@@ -90,12 +144,27 @@ def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str
         UserError: no run or checkpoint there, an unknown task, data that cannot be read.
     """
     trained = load(model_dir, step)
+    check_tasks(tasks, trained.config, trained.model, options)
     _log.info('%s of step %d from %s', trained.config.model_name, trained.step, model_dir)
     with processes.Interruption().catch_signals() as interruption:
         try:
-            run_tasks(tasks, trained, scene_to_render(trained, data_dir), model_dir, interruption, options)
+            scene = scene_to_render(trained, data_dir)
+            run_tasks(tasks, trained, scene, model_dir, interruption, options, other_data(trained, data_dir, scene))
         except processes.Interrupted:
             _log.info('stopped while rendering: the same command goes on from there')
+
+
+def other_data(trained: Trained, data_dir: str | None, scene: Scene) -> str:
+    """Return the name of the data folder that was asked for; '' if its training images and cameras are those of the run."""
+    if data_dir is None or training_digest(scene) == trained.run.digest:
+        return ''
+    return data_name(resolve_source(trained.config.data.format, data_dir, trained.config.scene)[1])
+
+
+def training_digest(scene: Scene) -> str:
+    """Compute a short hash of the training images, their cameras and weights."""
+    train = scene.indices('train')
+    return digest(scene.cameras.at(train), [scene.image(int(i)) for i in train], scene.weights)
 
 
 def scene_to_render(trained: Trained, data_dir: str | None) -> Scene:

@@ -93,7 +93,7 @@ def test_the_recipe_of_mipnerf360():
     [
         ('scene_type', 'indoor', "unknown scene_type 'indoor': expected one of forward_facing, object, unbounded"),
         ('data.background', 'blue', "unknown data.background 'blue': expected one of black, random, white"),
-        ('num_steps', 0, 'config.num_steps = 0: expected at least 1'),
+        ('num_steps', 0, 'config.num_steps = 0: expected a whole number from 1'),
     ],
 )
 def test_wrong_values_are_refused_by_name(entry, value, message):

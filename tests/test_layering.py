@@ -44,7 +44,7 @@ ROWS = {
     ),
     # 3. beside it: no TensorFlow
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
-    'configs': Row('nerf.config configs configs.*', CORE, 'ml_collections'),
+    'configs': Row('nerf.config nerf.config_ranges configs configs.*', CORE, 'ml_collections'),
     'data': Row(
         'nerf.data nerf.data.scene nerf.data.names nerf.data.stored_cameras'
         ' nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
@@ -55,7 +55,7 @@ ROWS = {
         'jax flax numpy imageio PIL',
     ),
     'runs': Row(
-        'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.training_time',
+        'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.legs nerf.train.training_time',
         f'{CORE} host configs data',
         'jax flax numpy ml_collections',
     ),
@@ -64,11 +64,12 @@ ROWS = {
     'pictures': Row(
         'nerf.render.*',
         f'{CORE} host',
-        'jax flax numpy imageio matplotlib jaxtyping',
+        'jax flax numpy imageio imageio_ffmpeg PIL matplotlib jaxtyping',
     ),
     # 4. with TensorFlow and CLU
     'stored': Row(
-        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop',
+        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop'
+        ' nerf.train.board',
         BESIDE,
     ),
     # 5. tools

@@ -17,6 +17,8 @@ from nerf.tables.formats import FORMATS
 from nerf.tables.results import read_results
 from nerf.train import training_time as stopwatch
 
+METRICS = 'render/test/step_1000000/metrics.json'
+
 
 def write_run(
     root,
@@ -36,7 +38,7 @@ def write_run(
 ):
     """A run's folder as `nerf.train.run_folder` and the task `test` write it; its defaults are those of mip-NeRF's paper."""
     folder = root / name
-    (folder / 'render/test').mkdir(parents=True)
+    (folder / f'render/test/step_{step}').mkdir(parents=True)
     metrics = {
         'mean': {'psnr': psnr, 'ssim': ssim},
         'images': [{'image': f'r_{i}', 'width': width, 'psnr': psnr, 'ssim': ssim} for i in range(count)],
@@ -60,7 +62,7 @@ def write_run(
         **config,
     }
     run = {'format': 1, 'config': settings, 'data_dir': scene and f'/somewhere/{scene}', 'digest': 'd', 'versions': {}}
-    (folder / 'render/test/metrics.json').write_text(json.dumps(metrics))
+    (folder / f'render/test/step_{step}/metrics.json').write_text(json.dumps(metrics))
     (folder / 'run.json').write_text(json.dumps(run))
     return str(folder)
 
@@ -294,7 +296,7 @@ def test_a_run_is_described_with_its_time_and_hardware(tmp_path):
 
 def test_lists_of_test_images_are_told_apart(tmp_path):
     one, other = write_run(tmp_path, 'one'), write_run(tmp_path, 'other')
-    edit(other, 'render/test/metrics.json', lambda metrics: metrics['images'][3].update(image='another'))
+    edit(other, METRICS, lambda metrics: metrics['images'][3].update(image='another'))
     first, second = read_results([one, other])[0]
     assert first.digest != second.digest
     assert f'list {first.digest}' in tables(one)[0].runs[0]
@@ -343,16 +345,16 @@ def test_a_damaged_record_of_time_does_not_stop_a_run(tmp_path, content):
 @pytest.mark.parametrize(
     ('file', 'change', 'message'),
     [
-        ('render/test/metrics.json', lambda m: m.pop('mean'), 'mean is missing, expected an object'),
-        ('render/test/metrics.json', lambda m: m['mean'].update(psnr='high'), "psnr is 'high', expected a number"),
-        ('render/test/metrics.json', lambda m: m['mean'].update(psnr=math.nan), 'psnr is nan, expected a finite number'),
-        ('render/test/metrics.json', lambda m: m['mean'].update(psnr=10**400), 'psnr is .*, expected a number'),
-        ('render/test/metrics.json', lambda m: m.update(step=True), "step is 'True', expected a whole number"),
-        ('render/test/metrics.json', lambda m: m.update(images=[]), 'expected in images an object for each image'),
-        ('render/test/metrics.json', lambda m: m.update(images=[3]), 'expected in images an object for each image'),
-        ('render/test/metrics.json', lambda m: m['images'][2].pop('width'), 'width is missing, expected a whole number'),
-        ('render/test/metrics.json', lambda m: m.update(by_width={'wide': {}}), "by_width names 'wide', expected widths"),
-        ('render/test/metrics.json', lambda m: m.update(by_width={'8': 3}), "8 is '3', expected an object"),
+        (METRICS, lambda m: m.pop('mean'), 'mean is missing, expected an object'),
+        (METRICS, lambda m: m['mean'].update(psnr='high'), "psnr is 'high', expected a number"),
+        (METRICS, lambda m: m['mean'].update(psnr=math.nan), 'psnr is nan, expected a finite number'),
+        (METRICS, lambda m: m['mean'].update(psnr=10**400), 'psnr is .*, expected a number'),
+        (METRICS, lambda m: m.update(step=True), "step is 'True', expected a whole number"),
+        (METRICS, lambda m: m.update(images=[]), 'expected in images an object for each image'),
+        (METRICS, lambda m: m.update(images=[3]), 'expected in images an object for each image'),
+        (METRICS, lambda m: m['images'][2].pop('width'), 'width is missing, expected a whole number'),
+        (METRICS, lambda m: m.update(by_width={'wide': {}}), "by_width names 'wide', expected widths"),
+        (METRICS, lambda m: m.update(by_width={'8': 3}), "8 is '3', expected an object"),
         ('run.json', lambda r: r.pop('config'), 'config is missing, expected an object'),
         ('run.json', lambda r: r['config'].pop('batch_size'), 'batch_size is missing, expected a whole number'),
         ('run.json', lambda r: r['config'].update(data=3), 'data.background is missing, expected a text'),
@@ -370,8 +372,8 @@ def test_damaged_files_are_named_in_a_sentence(tmp_path, file, change, message):
 @pytest.mark.parametrize('content', ['', '{', '[1]', '"x"', '\x00'])
 def test_files_that_are_no_json_are_named(tmp_path, content):
     folder = write_run(tmp_path, 'run')
-    (tmp_path / 'run/render/test/metrics.json').write_text(content)
-    with pytest.raises(UserError, match=f'^{folder}/render/test/metrics.json: '):
+    (tmp_path / 'run/render/test/step_1000000/metrics.json').write_text(content)
+    with pytest.raises(UserError, match=f'^{folder}/render/test/step_1000000/metrics.json: '):
         tables(folder)
 
 
@@ -383,7 +385,7 @@ def test_folders_without_metrics_are_named_once_and_left_out(tmp_path, capsys):
     command.main([good, f'{tmp_path}/empty', f'{tmp_path}/other', '--format=csv', f'--out={out}'])
     said = capsys.readouterr()
     assert said.out == ''
-    assert said.err == f'warning: left out, no render/test/metrics.json: {tmp_path}/empty, {tmp_path}/other\n'
+    assert said.err == f'warning: left out, no render/test/step_*/metrics.json: {tmp_path}/empty, {tmp_path}/other\n'
     assert 21.25 in pd.read_csv(out).value.tolist()
 
 
@@ -392,8 +394,8 @@ def test_folders_without_metrics_are_named_once_and_left_out(tmp_path, capsys):
     [
         ([], 'error: no folder given: '),
         (['{}/none'], 'error: {}/none: no such folder'),
-        (['{}/empty'], 'error: {}/empty: holds no render/test/metrics.json; '),
-        (['{}/good', '--out={}/no/table.md'], 'error: --out={}/no/table.md: cannot be written (No such file or directory)'),
+        (['{}/empty'], 'error: {}/empty: holds no render/test/step_*/metrics.json; '),
+        (['{}/good', '--out={}/no/table.md'], 'error: {}/no/table.md: cannot be written (No such file or directory)'),
     ],
 )
 def test_mistakes_end_in_a_sentence(tmp_path, capsys, args, message):

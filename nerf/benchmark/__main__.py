@@ -27,12 +27,12 @@ from nerf.host.console import set_up_logging
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to measure: configs/NAME.py.')
 _WHAT = flags.DEFINE_enum('what', 'speed', ['speed', 'breakdown', 'devices', 'startup', 'time_to'], 'Which figures.')
 _PAIRS = flags.DEFINE_integer('pairs', 15, 'Measurements of each time, interleaved pairs of each ratio.', lower_bound=1)
-_JSON = flags.DEFINE_string('json', None, 'Also write the figures to this file.')
+_JSON = commands.define_path('json', 'Also write the figures to this file.')
 _VERSUS = flags.DEFINE_list('versus', [], 'time_to: more configs, configs/NAME.py:SCENE, trained after the first.')
 _PSNR = flags.DEFINE_list('psnr', ['21', '23', '25'], 'time_to: these PSNRs, dB.')
 _EVERY = flags.DEFINE_float('every', 5.0, 'time_to: seconds of training between evaluations.')
 _VIEWS = flags.DEFINE_integer('views', 25, 'time_to: test views that are evaluated.', lower_bound=1)
-_DATA_DIR = flags.DEFINE_string('data_dir', None, "time_to: the scene's folder, or the one above it; none: built in.")
+_DATA_DIR = commands.define_path('data_dir', "time_to: the scene's folder, or the one above it; none: built in.")
 
 
 def table(figures: dict[str, Any]) -> str:

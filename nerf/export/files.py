@@ -12,7 +12,7 @@ import numpy as np
 from nerf.errors import UserError
 from nerf.export.mesh import Mesh
 from nerf.export.points import PointCloud
-from nerf.host.files import write_atomically
+from nerf.host.files import make_folder, write_atomically
 from nerf.ray.maths import srgb_to_linear
 
 MESH_ENDINGS = ('.ply', '.obj', '.glb')
@@ -129,8 +129,5 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
-    except OSError as error:
-        raise UserError(f'{path}: cannot be written ({error.strerror}); choose another place') from error
+    make_folder(path.parent)
+    write_atomically(path, content)

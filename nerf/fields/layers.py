@@ -64,7 +64,7 @@ class Trunk(nn.Module):
         limit, compute_dtype: see `Dense`.
     """
 
-    SKIP = 4  # the encoding joins the activations again after layers 4, 8, ... (counted from 0)
+    SKIP = 4  # skip connection: the encoding is also an input of layers 5, 9, ... (counted from 0)
 
     depth: int
     width: int
@@ -85,8 +85,8 @@ class Head(nn.Module):
     """The layers from a trunk's activations and an encoded view direction to raw colour.
 
     Attributes:
-        bottleneck: number of features that the view direction joins.
-        view_width: of the layer that it joins.
+        bottleneck: number of features that are concatenated with the view direction.
+        view_width: of the layer that reads both.
         use_viewdirs: whether colour depends on the view direction; False leaves one layer, from activations to colour.
         limit, compute_dtype: see `Dense`.
     """

@@ -27,7 +27,7 @@ class MipNeRFField(nn.Module):
         depth, width: of the trunk.
         view_width: of the layer that the view direction joins.
         use_viewdirs: whether colour depends on the view direction.
-        position_degree, view_degree: octaves of the encodings.
+        position_degree, view_degree: numbers of frequencies L of the encodings.
         integrate: False encodes the mean alone, without the covariance (the paper's ablation).
         compute_dtype: see `nerf.fields.layers.Dense`.
     """

@@ -14,7 +14,7 @@ class ProposalMLP(nn.Module):
 
     Attributes:
         depth, width: of the trunk.
-        position_degree: octaves of the encoding.
+        position_degree: number of frequencies L of the encoding.
         compute_dtype: see `nerf.fields.layers.Dense`.
     """
 
@@ -38,7 +38,7 @@ class MipNeRF360Field(nn.Module):
         depth, width: of the trunk.
         bottleneck: number of features that the view direction joins.
         view_width: of the layer that it joins.
-        position_degree, view_degree: octaves of the encodings.
+        position_degree, view_degree: numbers of frequencies L of the encodings.
         compute_dtype: see `nerf.fields.layers.Dense`.
     """
 

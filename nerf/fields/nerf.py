@@ -17,7 +17,7 @@ class NeRFField(nn.Module):
         depth, width: of the trunk.
         view_width: of the layer that the view direction joins.
         use_viewdirs: whether colour depends on the view direction.
-        position_degree, view_degree: octaves of the positional encodings.
+        position_degree, view_degree: numbers of frequencies L of the positional encodings.
         density_activation: 'relu' (the paper's; can die and leave an all-white picture) or 'softplus'.
         compute_dtype: see `nerf.fields.layers.Dense`.
     """

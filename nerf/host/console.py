@@ -1,8 +1,11 @@
-"""Terminal output: log lines, and progress as a bar in a terminal or as plain lines elsewhere."""
+"""Terminal output: log lines, and progress as a bar in a terminal or as plain lines elsewhere; none of it ends the work."""
 
+import contextlib
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
 
 import tqdm
 from absl import logging as absl_logging
@@ -21,12 +24,26 @@ def set_up_logging(is_quiet: bool = False) -> None:
     _log.setLevel(logging.WARNING if is_quiet else logging.INFO)
 
 
+@contextlib.contextmanager
+def losing_output() -> Iterator[None]:
+    """Write to stdout inside the block; where that fails (a closed pipe, a full disk), all later output goes nowhere.
+
+    A long training must not end because nobody reads its log.
+    """
+    try:
+        yield
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class _AboveBar(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record above the progress bar."""
         prefix = f'{record.levelname.lower()}: ' if record.levelno >= logging.WARNING else ''
-        tqdm.tqdm.write(prefix + self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        with losing_output():
+            tqdm.tqdm.write(prefix + self.format(record), file=sys.stdout)
+            sys.stdout.flush()
 
 
 class Progress:
@@ -38,16 +55,17 @@ class Progress:
         self._first, self._started, self._said = done, time.monotonic(), time.monotonic()
         self._bar = None
         self._is_quiet = is_quiet
-        if sys.stdout.isatty() and not is_quiet:
-            self._bar = tqdm.tqdm(desc=what, total=total, initial=done, dynamic_ncols=True, file=sys.stdout)
+        if sys.stdout is not None and sys.stdout.isatty() and not is_quiet:
+            with losing_output():
+                self._bar = tqdm.tqdm(desc=what, total=total, initial=done, dynamic_ncols=True, file=sys.stdout)
 
     def advance(self, note: str = '') -> None:
         """Count one more as done, and show `note` beside the progress."""
         self.done += 1
         if self._bar is not None:
-            if note:
+            with losing_output():
                 self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update()
+                self._bar.update()
             return
         now = time.monotonic()
         if not self._is_quiet and (now - self._said > 10 or self.done == self.total):
@@ -60,4 +78,5 @@ class Progress:
     def close(self) -> None:
         """Close the bar, leaving its last state on the screen."""
         if self._bar is not None:
-            self._bar.close()
+            with losing_output():
+                self._bar.close()

@@ -9,14 +9,36 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from nerf.errors import UserError, exit_with_sentence, unknown
+from nerf.host.interrupts import interruptible
+
+# Of these two entries one is enough. Asked for on the command line, the first unsets the second, which else takes precedence.
+ALTERNATIVES = ('data.factor', 'data.width')
+NONE = ('none', 'None')  # the words that unset an entry
 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Parse the flags and call `main` with the remaining arguments; print a `UserError` as one sentence, with exit status 1."""
-    app.run(exit_with_sentence(main), flags_parser=exit_with_sentence(_parse))
+
+    def interruptible_main(argv: list[str]) -> None:
+        with interruptible():
+            main(argv)
+
+    app.run(exit_with_sentence(interruptible_main), flags_parser=exit_with_sentence(_parse))
+
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+
+def define_path(name: str, help: str) -> flags.FlagHolder:
+    """Define a flag for a file or folder, in which `~` is the home folder; None unless given."""
+    return flags.DEFINE(_PathParser(), name, None, help, serializer=flags.ArgumentSerializer())
 
 
 def _parse(argv: list[str]) -> list[str]:
+    argv, unset = _take_unset(argv)
+    sys.argv = argv  # where ml_collections searches for overrides
     try:
         left = app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError, TypeError) as error:
@@ -26,7 +48,45 @@ def _parse(argv: list[str]) -> list[str]:
         raise UserError(f'the config cannot be read: {" ".join(str(error).split())}') from error
     if 'config' in flags.FLAGS and flags.FLAGS['config'].present:
         _check_config()
+        for dotted in _choose_alternative(argv, unset):
+            _unset(dotted)
     return left
+
+
+def _take_unset(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Split the arguments into those that ml_collections understands, and the entries that are to be unset."""
+    left, unset = [], []
+    words = iter(argv)
+    for word in words:
+        name, is_joined, value = word.partition('=')
+        if not re.match(r'--?config\.', name):
+            left.append(word)
+            continue
+        if not is_joined:
+            value = next(words, '')
+        if value in NONE:
+            unset.append(name.lstrip('-').removeprefix('config.'))
+        else:
+            left += [word] if is_joined or not value else [word, value]
+    return left, unset
+
+
+def _choose_alternative(argv: list[str], unset: list[str]) -> list[str]:
+    """Return the entries to unset, with that to which another was preferred on the command line."""
+    first, second = (any(re.match(rf'--?config\.{name}(=|$)', word) for word in argv) for name in ALTERNATIVES)
+    if first and second:
+        raise UserError(f'--config.{ALTERNATIVES[0]} and --config.{ALTERNATIVES[1]} exclude each other: give one of them')
+    return [*unset, ALTERNATIVES[1]] if first else unset
+
+
+def _unset(dotted: str) -> None:
+    *sections, name = dotted.split('.')
+    node = flags.FLAGS['config'].value
+    for section in sections:
+        node = node[section] if hasattr(node, 'keys') and section in node else {}
+    if name not in node:
+        raise UserError(f'--config.{dotted}=none: there is no such entry')
+    node[name] = None
 
 
 def _check_config() -> None:

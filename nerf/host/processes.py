@@ -1,19 +1,43 @@
-"""Multi-process runs: initialisation, barriers, common decisions, and a common stop on SIGINT or SIGTERM."""
+"""Multi-process runs: a common start and end, barriers, common decisions, and a common stop on SIGINT, SIGTERM or SIGHUP."""
 
 import contextlib
+import json
+import logging
 import signal
-from collections.abc import Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from nerf.errors import UserError
+from nerf.host.joining import meet, parse_address
+from nerf.host.lifeline import Lifeline, Relay
+
+_log = logging.getLogger('nerf')
+Tree = TypeVar('Tree')
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 'SIGHUP') else [])]
+GRACE = 10.0  # seconds in which the lifeline learns why a collective computation failed: another process is gone
 
 
-def start(is_cluster: bool, coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Join the other processes of a run: detected automatically in a cluster, else by the coordinator's `host:port`.
+@contextlib.contextmanager
+def joined(
+    is_cluster: bool, coordinator: str | None, num_processes: int | None, process_id: int | None, wait: float
+) -> Iterator[None]:
+    """Join the other processes of a run for the block: those of a cluster that JAX knows, or those at the coordinator.
+
+    If one of several processes ends early, by an error or because it is killed, the others end too, with one sentence
+    and status 1. In a cluster that is left to JAX, which takes longer and says more.
+
+    Args:
+        is_cluster: whether JAX finds the processes by itself.
+        coordinator: `host:port` of process 0, otherwise.
+        num_processes, process_id: how many there are, and which this is.
+        wait: seconds to wait for the others.
 
     Raises:
         UserError: if only some of coordinator, num_processes and process_id are given, or if joining fails.
@@ -22,12 +46,64 @@ def start(is_cluster: bool, coordinator: str | None, num_processes: int | None, 
     if any(given) and not all(given):
         raise UserError('--coordinator, --num_processes and --process_id belong together: give all three or none')
     if not is_cluster and not any(given):
+        check_platform()
+        yield
         return
+    lifeline = Lifeline(meet(coordinator, num_processes, process_id, wait) if any(given) else {})
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        if any(given):
+            _join_at(coordinator, num_processes, process_id)
+        else:
+            _join_cluster(wait)
+        yield
+    except UserError as error:
+        lifeline.stop(f'process {_number(process_id)} stopped: {error}', str(error))
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):
+            time.sleep(GRACE)
+            traceback.print_exc()
+        lifeline.stop(f'process {_number(process_id)} stopped: {type(error).__name__}')
+    lifeline.finish()
+
+
+def _number(process_id: int | None) -> int:
+    return jax.process_index() if process_id is None else process_id
+
+
+def _join_at(coordinator: str, num_processes: int, process_id: int) -> None:
+    address = coordinator if process_id == 0 else Relay(*parse_address(coordinator)).address
+    try:
+        jax.distributed.initialize(address, num_processes, process_id)
     except (ValueError, RuntimeError) as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(f'--coordinator={coordinator}: JAX could not join the processes there ({reason})') from error
+
+
+def _join_cluster(wait: float) -> None:
+    _log.info('waiting for the other processes of the cluster, for up to %g s', wait)
+    try:
+        jax.distributed.initialize(initialization_timeout=int(wait))
+    except (ValueError, RuntimeError) as error:
+        reason = ' '.join(str(error).split())
         raise UserError(
-            f'the processes could not be joined ({error}): check --coordinator, --num_processes and --process_id'
+            f'--distributed: JAX joined no cluster ({reason}); '
+            'where it knows none, give --coordinator, --num_processes and --process_id instead'
+        ) from error
+
+
+def check_platform() -> None:
+    """Refuse a platform that JAX does not have here, before anything else needs it.
+
+    Raises:
+        UserError: naming JAX_PLATFORMS and what it says.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or ['no such device'])[0]
+        raise UserError(
+            f'JAX_PLATFORMS={jax.config.jax_platforms or ""}: JAX cannot use this platform here ({reason}); '
+            'leave it out, or install the jaxlib that has it'
         ) from error
 
 
@@ -49,12 +125,77 @@ def any_of(value: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(value))))
 
 
+def gather_texts(text: str) -> list[str]:
+    """Return the texts of all processes, in their order."""
+    if jax.process_count() == 1:
+        return [text]
+    content = np.frombuffer(text.encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array(content.size, np.int32))
+    padded = np.zeros(max(sizes.max(), 1), np.uint8)
+    padded[: content.size] = content
+    rows = multihost_utils.process_allgather(padded)
+    return [row[:size].tobytes().decode() for row, size in zip(rows, sizes, strict=True)]
+
+
+def of_first(value: Any) -> Any:
+    """Return what process 0 has for this value, which JSON can say."""
+    return json.loads(gather_texts(json.dumps(value if is_first() else None))[0])
+
+
+def read_by_first(read: Callable[[], Tree | None], template: Tree) -> Tree | None:
+    """Return, in all processes, the tree of arrays that process 0 reads, bit for bit; None if it finds none.
+
+    Only process 0 needs the files.
+
+    Args:
+        read: called in process 0 alone.
+        template: a tree of the same structure, shapes and dtypes.
+    """
+    if jax.process_count() == 1:
+        return read()
+    tree = read() if is_first() else None
+    if not any_of(tree is not None):
+        return None
+    leaves, structure = jax.tree.flatten(template)
+    if tree is None:
+        tree = jax.tree.unflatten(structure, [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves])
+    # Sent as bytes: a sum over processes would turn -0.0 into 0.0, and JAX would cut 64 bits to 32.
+    content = b''.join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree))
+    content = multihost_utils.broadcast_one_to_all(np.frombuffer(content, np.uint8)).tobytes()
+    received, start = [], 0
+    for leaf in leaves:
+        size = int(np.prod(leaf.shape, dtype=np.int64)) * np.dtype(leaf.dtype).itemsize
+        received.append(np.frombuffer(content[start : start + size], leaf.dtype).reshape(leaf.shape).copy())
+        start += size
+    return jax.tree.unflatten(structure, received)
+
+
+def check_same(describe: Callable[[], Mapping[str, Any]]) -> None:
+    """Refuse to go on unless `describe` gives the same entries in all processes, which must call this together.
+
+    Raises:
+        UserError: in all processes, naming those that differ from process 0, and in what.
+    """
+    if jax.process_count() == 1:
+        return
+    own = {name: repr(value) for name, value in describe().items()}
+    first = of_first(own)
+    differing = [
+        f'{name} is {own.get(name, "missing")} and {first.get(name, "missing")} in process 0'
+        for name in sorted(own.keys() | first.keys())
+        if own.get(name) != first.get(name)
+    ]
+    found = [f'in process {i} {text}' for i, text in enumerate(gather_texts('; '.join(differing))) if text]
+    if found:
+        raise UserError(f'the processes differ: {", ".join(found)}; start all with the same settings and data')
+
+
 class Interrupted(Exception):
-    """Stop requested by the user (SIGINT or SIGTERM); finished work is saved."""
+    """Stop requested by the user (SIGINT, SIGTERM, or SIGHUP of a terminal that is closed); finished work is saved."""
 
 
 class Interruption:
-    """Record of a SIGINT or SIGTERM, so that work can end at a safe point."""
+    """Record of such a signal, so that work can end at a safe point."""
 
     def __init__(self) -> None:
         """Start without a request to stop."""
@@ -65,8 +206,8 @@ class Interruption:
 
     @contextlib.contextmanager
     def catch_signals(self) -> Iterator['Interruption']:
-        """Handle the two signals inside the block, and restore the previous handlers after it."""
-        before = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Handle the signals inside the block, and restore the previous handlers after it."""
+        before = {number: signal.signal(number, self._remember) for number in SIGNALS}
         try:
             yield self
         finally:

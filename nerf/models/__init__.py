@@ -52,6 +52,11 @@ def default_fields(name: str) -> dict[str, object]:
     """Return the constructor fields of a model with their defaults, for a config to start from.
 
     Without `compute_dtype`, which every config has outside `model`, and `nerf.config.resolve` fills in.
+
+    Raises:
+        UserError: an unknown model, with the known ones.
     """
+    if name not in MODELS:
+        raise unknown('model_name', name, MODELS)
     fields = MODELS[name].__dataclass_fields__
     return {field: fields[field].default for field in fields if field not in ('parent', 'name', 'compute_dtype')}

@@ -90,6 +90,7 @@ class Instant(nn.Module):
         expect_one_ray(ray)
         proposal_key, key = split_key(key, 2)
         proposal = self._render_proposal(stratified(proposal_key, self.num_proposal + 1), ray)
+        # Padded, so that every interval is sampled now and then, however little the proposal expects there.
         s = sample(key, proposal.s, proposal.weights + 0.01, self.num_samples + 1)
         return [proposal, self._render_level(s, ray)]
 

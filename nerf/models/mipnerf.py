@@ -25,7 +25,7 @@ class MipNeRF(nn.Module):
     Attributes:
         num_samples: intervals of each of the two levels.
         depth, width, view_width, use_viewdirs: of the MLPs, see `nerf.fields.layers`.
-        position_degree, view_degree: octaves of the encodings.
+        position_degree, view_degree: numbers of frequencies L of the encodings.
         ray_shape, integrate: 'cone' or 'cylinder'; False encodes each segment's mean alone (the paper's ablations).
         density_noise: standard deviation of the noise added to raw density while training.
         spacing: of the first level, see `nerf.ray.spacing`.

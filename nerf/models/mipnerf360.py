@@ -17,8 +17,8 @@ from nerf.ray.sampling import sample_intervals
 from nerf.ray.spacing import s_to_t
 from nerf.ray.structs import Gaussian, Level, Ray, Scalar, expect_one_ray
 
-# The paper's recipe of resampling: how soon samples follow the proposal, and how far its weights are spread before, in
-# intervals of its level and in s besides.
+# The paper's recipe of resampling: the slope of the annealing, and how far the histogram is dilated, in s, as a multiple of the
+# interval length that resampling has reached where weights concentrate, and a constant.
 ANNEAL_SLOPE = 10.0
 DILATION = 0.5
 DILATION_BIAS = 0.0025
@@ -31,10 +31,10 @@ class MipNeRF360(nn.Module):
         num_proposal, num_samples: intervals of each of the two proposals, and of the final level.
         proposal_depth, proposal_width: of the one MLP of both proposals.
         depth, width, bottleneck, view_width: of the final level's MLP, see `nerf.fields.layers`.
-        position_degree, view_degree: octaves of the encodings.
+        position_degree, view_degree: numbers of frequencies L of the encodings.
         spacing: of the first level, see `nerf.ray.spacing`.
         contract: whether all of space is contracted to a ball of radius 2 (unbounded scenes).
-        opaque_background: whether all light that is left stops in the last interval.
+        opaque_background: whether alpha of the last interval is 1, so that sum_i w_i = 1 and no background shows.
         compute_dtype: of the products in Dense layers, 'float32' or 'bfloat16'.
     """
 
@@ -99,9 +99,9 @@ class MipNeRF360(nn.Module):
         """Compute density (1 / world) around a point: see `nerf.models.protocol.Model`."""
         return self.field.density(self._contract(cube_to_gaussian(point, width)))
 
-    def _resample(self, key: Array | None, level: Level, progress: Array | float, interval: float, num: int) -> Array:
-        """Draw fenceposts [num + 1] from a proposal's weights; `interval` is the average length of its intervals in s."""
-        s, weights = dilate(level.s, level.weights, DILATION_BIAS + DILATION * interval)
+    def _resample(self, key: Array | None, level: Level, progress: Array | float, expected: float, num: int) -> Array:
+        """Draw fenceposts [num + 1] from a proposal's weights; `expected` is 1 / product of all counts so far."""
+        s, weights = dilate(level.s, level.weights, DILATION * expected + DILATION_BIAS)
         return sample_intervals(key, s, anneal(weights, progress, ANNEAL_SLOPE), num)
 
     def _render_proposal(self, s: Array, ray: Ray) -> Level:

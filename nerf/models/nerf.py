@@ -23,7 +23,7 @@ class NeRF(nn.Module):
     Attributes:
         num_coarse, num_fine: points of the coarse level, and those that the fine level adds, drawn between its midpoints.
         depth, width, view_width, use_viewdirs: of the MLPs, see `nerf.fields.layers`.
-        position_degree, view_degree: octaves of the encodings.
+        position_degree, view_degree: numbers of frequencies L of the encodings.
         density_activation: 'relu' (paper) or 'softplus' (cannot die).
         density_noise: standard deviation of the noise added to raw density while training.
         spacing: of the first level, see `nerf.ray.spacing`.

@@ -82,7 +82,10 @@ class Field(Protocol):
 
 
 def crop_to_interval(model: nn.Module, share: float) -> nn.Module:
-    """Return the model for a part of a ray outside of which space is empty, with a share of the samples of each level."""
+    """Return the model for an interval of the ray outside of which space is empty: the same parameters, fewer samples.
+
+    Each level takes `share` of its samples, and light may pass the interval's end.
+    """
     counts = {level.count for level in model.LEVELS}
     return model.clone(
         **{count: max(1, round(share * getattr(model, count))) for count in counts},

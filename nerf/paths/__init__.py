@@ -61,13 +61,23 @@ def make_path(name: str | None, scene: Scene, scene_type: str, options: PathOpti
     Raises:
         UserError: an unknown path, scene type or image, an invalid path file, or cameras that do not suit this path.
     """
+    name = choose_path(name, scene, scene_type, options)
+    path = resized(PATHS[name](scene, options), options.width, options.factor)
+    check_sees_ahead(path)
+    return path
+
+
+def choose_path(name: str | None, scene: Scene, scene_type: str, options: PathOptions) -> str:
+    """Return the name of the path; None is that of the option given (a file, keyframes), or else the default.
+
+    Raises:
+        UserError: an unknown path or scene type.
+    """
     if name is None:
         name = 'file' if options.file else 'keyframes' if options.keyframes else default_path(scene, scene_type)
     if name not in PATHS:
         raise unknown('path', name, PATHS)
-    path = resized(PATHS[name](scene, options), options.width, options.factor)
-    check_sees_ahead(path)
-    return path
+    return name
 
 
 def default_path(scene: Scene, scene_type: str) -> str:

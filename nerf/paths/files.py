@@ -10,6 +10,7 @@ nerfstudio's: {"camera_path": [{"camera_to_world": 16 numbers, row by row, "fov"
 import json
 import math
 import os
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from nerf.ray.cameras import Camera
 
 MAX_FRAMES = 100_000
 MAX_BYTES = 2**27  # a frame takes less than 1 KB
+MAX_VALUES = 64 * MAX_FRAMES  # numbers, lists and the like in a file: their memory is many times that of the text
+FARTHEST = 1e9  # world, absolute coordinate of a position
+SHOWN = 40  # characters of a value in a message
 MAX_FOCAL = 1e6  # px
 LENS = ('fl_x', 'fl_y', 'cx', 'cy')
 
@@ -82,19 +86,22 @@ def save_path_file(path: str, cameras: Camera, fps: float) -> None:
         entry = {'camera_to_world': np.asarray(pose, np.float64).tolist(), **dict(zip(LENS, numbers, strict=True))}
         frames.append(json.dumps({**entry, 'w': int(width), 'h': int(height)}))
     text = f'{{"fps": {json.dumps(fps)}, "frames": [\n' + ',\n'.join(frames) + '\n]}\n'
-    try:
-        write_atomically(Path(path), text.encode())
-    except OSError as error:
-        raise UserError(f'{path}: cannot be written ({error.strerror}); choose a file that you may write') from error
+    write_atomically(Path(path), text.encode())
 
 
 def _read(path: str) -> Any:
-    """Load the JSON file."""
+    """Load the JSON file; neither opening it can block, nor does its content take much memory."""
     try:
-        if os.path.getsize(path) > MAX_BYTES:
+        kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise UserError(f'{path}: is a pipe or a device, expected a file with a camera path; save it to a file first')
+        with open(path, 'rb') as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise UserError(f'{path}: has more than {MAX_BYTES // 2**20} MiB, expected a camera path; check the file')
-        with open(path, encoding='utf-8') as file:
-            return json.load(file)
+        if sum(map(content.count, (b'[', b'{', b','))) > MAX_VALUES:
+            raise UserError(f'{path}: has more values than {MAX_FRAMES} frames need, expected a camera path; check the file')
+        return json.loads(content.decode('utf-8'))
     except FileNotFoundError:
         raise UserError(f'{path}: no such file, expected a camera path; check its name') from None
     except OSError as error:
@@ -105,21 +112,29 @@ def _read(path: str) -> Any:
 
 def _pose(entry: dict[str, Any], where: str) -> np.ndarray:
     """Parse the camera_to_world of a frame, [3, 4]: nested, or 12 or 16 numbers row by row."""
-    try:
-        matrix = np.array(entry.get('camera_to_world'))
-    except ValueError:  # rows of different lengths
-        matrix = np.array(None)
-    if matrix.dtype.kind not in 'if' or matrix.shape not in ((3, 4), (4, 4), (12,), (16,)):
+    # Checked before NumPy builds an array, which may be much larger than the text.
+    values = entry.get('camera_to_world')
+    if isinstance(values, list) and len(values) in (3, 4) and all(isinstance(row, list) and len(row) == 4 for row in values):
+        values = [value for row in values for value in row]
+    is_matrix = isinstance(values, list) and len(values) in (12, 16)
+    if not is_matrix or not all(map(_is_number, values)):
         raise UserError(f'{where}: camera_to_world is not 3 or 4 rows of 4 numbers; repair or remove this frame')
-    pose = matrix.astype(np.float64).reshape(-1, 4)[:3]
-    if not (np.abs(pose) < 1e30).all():  # False for NaN as well
-        raise UserError(f'{where}: camera_to_world has a number that is not finite; repair or remove this frame')
+    if not all(abs(value) <= FARTHEST for value in values[:12]):  # False for NaN as well
+        raise UserError(
+            f'{where}: camera_to_world has a number that is not finite or beyond {FARTHEST:g}; repair or remove this frame'
+        )
+    pose = np.array(values[:12], np.float64).reshape(3, 4)
     rotation = pose[:, :3]
     if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
         raise UserError(
             f'{where}: the 3x3 part of camera_to_world is no rotation, expected orthonormal columns: right, up, backward'
         )
     return pose
+
+
+def _is_number(value: Any) -> bool:
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, float) or is_whole
 
 
 def _lens(entry: dict[str, Any], where: str) -> list[float]:
@@ -134,7 +149,7 @@ def _nerfstudio_lenses(content: dict[str, Any], entries: list[dict[str, Any]], p
     """Compute intrinsics [n, 4] from the fields of view, with the principal point at the image centre, and the frame size."""
     kind = content.get('camera_type', 'perspective')
     if kind != 'perspective':
-        raise UserError(f'{path}: camera_type {kind!r} found, expected perspective; export the path with that')
+        raise UserError(f'{path}: camera_type {_short(kind)} found, expected perspective; export the path with that')
     size = _size(content, 'render_width', 'render_height', path)
     if size is None:
         raise UserError(f"{path}: lacks render_width and render_height, expected both as in nerfstudio's camera paths")
@@ -153,9 +168,8 @@ def _size(content: dict[str, Any], width: str, height: str, where: str) -> tuple
     for value in found:
         is_whole = isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MAX_SIDE and value % 1 == 0
         if not is_whole:
-            raise UserError(
-                f'{where}: {width}, {height} are {found[0]!r}, {found[1]!r}, expected whole numbers, 1 to {MAX_SIDE}'
-            )
+            both = ', '.join(map(_short, found))
+            raise UserError(f'{where}: {width}, {height} are {both}, expected whole numbers, 1 to {MAX_SIDE}')
     return int(found[0]), int(found[1])
 
 
@@ -164,7 +178,7 @@ def _fps(content: dict[str, Any], count: int, path: str) -> float | None:
     fps = _number(content, 'fps', path, 0.01, 1000.0)
     seconds = _number(content, 'seconds', path, 0.0, 1e6)
     if math.isnan(fps) and seconds > 0:
-        return count / seconds
+        return _number({'frames per second': count / seconds}, 'frames per second', path, 0.01, 1000.0)
     return None if math.isnan(fps) else fps
 
 
@@ -174,5 +188,12 @@ def _number(entry: dict[str, Any], name: str, where: str, low: float, high: floa
     if value is None:
         return math.nan
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f'{where}: {name} is {str(value)[:40]}, expected a number from {low:g} to {high:g}')
+        raise UserError(
+            f'{where}: {name} is {" ".join(str(value)[:SHOWN].split())}, expected a number from {low:g} to {high:g}'
+        )
     return float(value)
+
+
+def _short(value: Any) -> str:
+    """Return the start of a value's representation, for a message."""
+    return (repr(value[:SHOWN]) if isinstance(value, str) else repr(value))[:SHOWN]

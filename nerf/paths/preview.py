@@ -67,7 +67,9 @@ def _draw(axes: Axes, side: Side, scene: Scene, cameras: Camera, path: Camera) -
     axes.add_collection(LineCollection(lines, colors='#1f6fb4', linewidths=0.5, alpha=0.45, label='training cameras'))
     shades = matplotlib.colormaps[COLOURS](np.linspace(0, 0.9, len(way)))
     pairs = np.stack([flat(way)[:-1], flat(way)[1:]], axis=1)
-    axes.add_collection(LineCollection(pairs, colors=shades[:-1], linewidths=2, label=f'path, {len(way)} frames'))
+    label = f'path, {len(way)} frame{"s" if len(way) > 1 else ""}'
+    # One colour more than lines: the legend shows the first, also where one frame leaves no line.
+    axes.add_collection(LineCollection(pairs, colors=shades, linewidths=2, label=label))
     for i in range(0, len(way), -(-len(way) // SHOWN)):
         one = flat(frustums(path, 1.5 * SIZE * extent)[i])
         axes.add_collection(LineCollection(one, colors=[shades[i]], linewidths=1.1))

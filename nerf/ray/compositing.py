@@ -11,7 +11,7 @@ from nerf.ray.structs import Level, Ray, Rendering, expect, expect_one_ray
 def lengths(t: Float[Array, 'posts'], direction: Float[Array, '3'], is_endless: bool = False) -> Float[Array, 'posts-1']:
     """Compute the lengths of the intervals between fenceposts, delta_i = (t_{i+1} - t_i) |d|, world.
 
-    The factor |d| turns lengths in t into lengths in the world, in whose unit density is: directions are not normalised.
+    The factor |d| turns lengths in t into world-space lengths, as directions are not normalised; density is per world unit.
     With `is_endless` the last length is 1e10 |d|, so that whatever density the last interval has stops the ray (NeRF's code;
     mip-NeRF's intervals are all finite).
 
@@ -25,7 +25,9 @@ def lengths(t: Float[Array, 'posts'], direction: Float[Array, '3'], is_endless: 
 
 
 def transmittance(density: Float[Array, 'n'], delta: Float[Array, 'n']) -> Float[Array, 'n']:
-    """Compute the probability to arrive at each interval, T_i = exp(-sum_{j<i} sigma_j delta_j) (NeRF, equation 3).
+    """Compute the transmittance, the probability that the ray reaches each interval, T_i = exp(-sum_{j<i} sigma_j delta_j).
+
+    Source: NeRF, equation 3.
 
     Raises:
         ValueError: if given a batch of rays.

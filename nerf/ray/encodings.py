@@ -12,7 +12,7 @@ from nerf.ray.structs import Gaussian, expect
 
 
 def octaves(x: Float[Array, 'k'], min_degree: int, max_degree: int, step: int = 1) -> Float[Array, 'features']:
-    """Multiply x by 2^l for every `step`-th l in [min_degree, max_degree), octave after octave.
+    """Multiply x by the frequencies 2^l (octaves) for every `step`-th l in [min_degree, max_degree).
 
     Raises:
         ValueError: if given a batch of points.
@@ -23,7 +23,7 @@ def octaves(x: Float[Array, 'k'], min_degree: int, max_degree: int, step: int = 
 
 
 def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity: bool = False) -> Float[Array, 'features']:
-    """Encode x by sines and cosines at octaves l in [min_degree, max_degree): 2 k (max - min) features (+ k).
+    """Encode x by sines and cosines of the frequencies 2^l for l in [min_degree, max_degree): 2 k (max - min) features (+ k).
 
     gamma(x) = (x if identity, sin(2^l x) for all l, cos(2^l x) for all l). The NeRF paper (equation 4) has 2^l pi x;
     its code, and this, leave pi out. Exact to float32 for the given x up to about 16 degrees: beyond, the error is
@@ -39,9 +39,9 @@ def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity:
 
 
 def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '6*({max_degree}-{min_degree})']:
-    """Compute the expected positional encoding over a Gaussian.
+    """Compute the integrated positional encoding (IPE): the expected positional encoding over a Gaussian.
 
-    E[sin(2^l x)] = sin(2^l mu) exp(-4^l diag(Sigma) / 2), likewise for the cosine (mip-NeRF, equation 14): octaves
+    E[sin(2^l x)] = sin(2^l mu) exp(-4^l diag(Sigma) / 2), likewise for the cosine (mip-NeRF, equation 14): frequencies
     finer than the Gaussian is wide fade out, which is what prevents aliasing.
 
     Raises:
@@ -75,9 +75,10 @@ def icosahedron_basis() -> np.ndarray:
 
 
 def integrated_off_axis(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '42*({max_degree}-{min_degree})']:
-    """Compute `integrated` of the Gaussian's projections on 21 directions (mip-NeRF 360, on off-axis positional encoding).
+    """Compute the integrated positional encoding (IPE) of the Gaussian's projections on 21 directions.
 
-    Along a column b of `icosahedron_basis`, the mean is b . mu and the variance b^T Sigma b.
+    Along a column b of `icosahedron_basis`, the mean is b . mu and the variance b^T Sigma b. Source: mip-NeRF 360, on off-axis
+    positional encoding.
 
     Raises:
         ValueError: if given a batch of Gaussians.

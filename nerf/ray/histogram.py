@@ -46,8 +46,8 @@ def dilate(
 
     Each interval is made longer by `reach` on both sides, and where several overlap the densest counts: a proposal then
     also covers the surfaces of a neighbouring ray, or of the same ray with other samples (mip-NeRF 360, on dilation in
-    its supplement). The weight of an interval of no length is kept. The weights of all 3 n intervals sum to 1; the two
-    outermost are left out, so that 3 n - 2 are left.
+    its supplement). The weight of an interval of no length is kept. The weights of all 3 n intervals sum to 1. The two
+    outermost, which clipping to [0, 1] may have made empty, are left out: 3 n - 2 are left.
 
     Raises:
         ValueError: if given a batch of rays.

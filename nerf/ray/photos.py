@@ -1,4 +1,4 @@
-"""Numbers that belong to a photo (exposure, appearance, a correction of its pose), and what they change of ONE pixel.
+"""Per-image parameters (exposure, appearance embedding, refinement of the pose), and what they change of ONE pixel.
 
 `PHOTO_NUMBERS` maps the names that a config may train (`config.photos.NAME = {'learning_rate': ...}`) to `PhotoNumbers`.
 The tables [num_photos, count] are in the training state; each pixel is given the row of its own photo. A row has three

@@ -80,7 +80,7 @@ class Rendering:
 
     Attributes:
         rgb: C, [3], sRGB, over the background.
-        acc: [], probability that the ray stops anywhere: sum_i w_i.
+        acc: [], accumulated opacity, the probability that the ray stops at all: sum_i w_i.
         distance: [], world, mean distance along the ray, given it stops; `far` for an empty ray.
         distance_median: [], world, the distance by which half of the light has stopped; `far` for a ray with acc < 1/2.
         extras: sum_i w_i x_i of each of the level's extras by name, [] or [k].

@@ -21,11 +21,11 @@ from nerf.render.skip import skip_empty
 
 Picture = dict[str, np.ndarray]
 
-# Rays of one device between two moments at which progress is shown and an interruption is noticed.
+# Rays of each device in one block; after each block, progress is shown and an interruption is noticed.
 RAYS_PER_BLOCK = 8192
 
-# Of its samples, what a model needs on the part of a ray that is occupied. With fewer a hash grid loses detail; with more,
-# mip-NeRF is given segments shorter than any it was trained on.
+# Share of its samples that a model takes on the occupied interval of a ray: found by trying. With fewer a hash grid
+# loses detail; with more, mip-NeRF is given segments shorter than any it was trained on.
 SHARE = 0.53125
 
 

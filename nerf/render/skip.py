@@ -1,4 +1,8 @@
-"""Rendering only where something is: the interval of ONE pixel's ray that may be occupied, and its picture if none is."""
+"""Skipping empty space: the interval of ONE pixel's ray that may be occupied, and its picture if none is.
+
+Where the other parts are: the grid is made in `nerf.render.occupancy`, a ray meets it in `nerf.ray.occupancy`, the model for an
+interval is `nerf.models.protocol.crop_to_interval`, and `nerf.render.image` renders the rays that are left.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

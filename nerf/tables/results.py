@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from nerf.errors import UserError
 from nerf.render.metrics import METRICS
 
 BUILT_IN = 'built-in'
-METRICS_FILE = Path('render', 'test', 'metrics.json')
+METRICS_FILE = Path('render', 'test', 'step_*', 'metrics.json')
 REMEDY = 'restore it, or remove it and run render.py --task=test'
 KINDS = {str: 'a text', int: 'a whole number', float: 'a number', bool: 'true or false', dict: 'an object', list: 'a list'}
 
@@ -76,10 +77,19 @@ def read_results(folders: Sequence[str]) -> tuple[list[Result], list[str]]:
     for folder in folders:
         if not Path(folder).exists():
             raise UserError(f'{folder}: no such folder; expected the folder of a training run')
-    evaluated = [folder for folder in dict.fromkeys(folders) if (Path(folder) / METRICS_FILE).is_file()]
+    evaluated = [folder for folder in dict.fromkeys(folders) if metrics_file(Path(folder)) is not None]
     if not evaluated:
         raise UserError(f'{", ".join(folders)}: holds no {METRICS_FILE}; render.py --task=test --model_dir=... makes it')
     return [read_result(Path(folder)) for folder in evaluated], [folder for folder in folders if folder not in evaluated]
+
+
+def metrics_file(folder: Path) -> Path | None:
+    """Find the metrics of a run's own test views at the latest step evaluated as the config says; None without."""
+    found = {}
+    for path in folder.glob(str(METRICS_FILE)):
+        if (step := re.fullmatch(r'step_(\d+)', path.parent.name)) and path.is_file():
+            found[int(step[1])] = path
+    return found[max(found)] if found else None
 
 
 def read_result(folder: Path) -> Result:
@@ -88,7 +98,7 @@ def read_result(folder: Path) -> Result:
     Raises:
         UserError: a file of it is missing or damaged, or an entry is missing or of another kind.
     """
-    where, run_file = folder / METRICS_FILE, folder / 'run.json'
+    where, run_file = metrics_file(folder), folder / 'run.json'
     if not run_file.is_file():
         raise UserError(f'{folder}: holds metrics but no run.json, which says how it was trained; restore it')
     metrics, run = read_json(str(where), 'metrics'), read_json(str(run_file), 'the description of a run')

@@ -1,12 +1,14 @@
 """Tasks on a trained scene: `render.py --task=...`, and the end of every training run.
 
-`TASKS` maps a task's name to a function of a `Job`. Add one line to add a task.
+`TASKS` maps a task's name to a function of a `Job`, with a check of its options. Add one line to add a task.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from flax import linen as nn
 
 from nerf import lifting
 from nerf.data.scene import Scene
@@ -16,24 +18,38 @@ from nerf.render import outputs
 from nerf.render.image import Renderer
 from nerf.scene_types import scene_type_of
 from nerf.tasks.geometry import measure_geometry
-from nerf.tasks.job import Job, TaskOptions, load_or_build_occupancy
-from nerf.tasks.mesh import export_mesh
-from nerf.tasks.points import export_points
+from nerf.tasks.job import Job, Task, TaskOptions, load_or_build_occupancy
+from nerf.tasks.mesh import check_mesh, export_mesh
+from nerf.tasks.points import check_points, export_points
 from nerf.tasks.test import render_test
-from nerf.tasks.video import render_video
-from nerf.tasks.view import view
+from nerf.tasks.video import check_video, render_video
+from nerf.tasks.view import check_view, view
 from nerf.train.run_folder import Trained
 
 _log = logging.getLogger('nerf')
 
-TASKS: dict[str, Callable[[Job], None]] = {
-    'test': render_test,
-    'video': render_video,
-    'mesh': export_mesh,
-    'points': export_points,
-    'geometry': measure_geometry,
-    'view': view,
+TASKS: dict[str, Task] = {
+    'test': Task(render_test),
+    'video': Task(render_video, check_video),
+    'mesh': Task(export_mesh, check_mesh),
+    'points': Task(export_points, check_points),
+    'geometry': Task(measure_geometry),
+    'view': Task(view, check_view),
 }
+
+
+def check_tasks(names: Sequence[str], config: Any, model: nn.Module, options: TaskOptions) -> None:
+    """Refuse tasks and options that cannot be, before anything is begun.
+
+    Raises:
+        UserError: an unknown task; empty space to be skipped in an unbounded scene; an invalid option of a task.
+    """
+    for name in names:
+        if name not in TASKS:
+            raise unknown('task', name, TASKS)
+    should_skip_empty(config, options)
+    for name in names:
+        TASKS[name].check(config, model, options)
 
 
 def run_tasks(
@@ -43,16 +59,15 @@ def run_tasks(
     model_dir: str,
     interruption: processes.Interruption,
     options: TaskOptions = TaskOptions(),  # noqa: B008, frozen
+    data_name: str = '',
 ) -> None:
     """Run the named tasks one after the other.
 
     Raises:
-        UserError: an unknown task, before any is begun; empty space to be skipped in an unbounded scene.
+        UserError: whatever is wrong with the tasks' options, before any is begun.
         processes.Interrupted: the user asked to stop; finished frames are kept.
     """
-    for name in names:
-        if name not in TASKS:
-            raise unknown('task', name, TASKS)
+    check_tasks(names, trained.config, trained.model, options)
     config, folder = trained.config, Path(model_dir) / 'render'
     variables = lifting.replicate(trained.variables)
     skip_empty = should_skip_empty(config, options)
@@ -69,9 +84,11 @@ def run_tasks(
         )
         for with_normal in (False, True)
     )
-    job = Job(trained, variables, renderer, normal_renderer, occupancy, scene, folder, skip_empty, interruption, options)
+    job = Job(
+        trained, variables, renderer, normal_renderer, occupancy, scene, folder, data_name, skip_empty, interruption, options
+    )
     for name in names:
-        TASKS[name](job)
+        TASKS[name].run(job)
     done, of_all = (
         sum(getattr(each, count) for each in (renderer, normal_renderer)) for count in ('evaluations', 'evaluations_of_all')
     )

@@ -37,9 +37,9 @@ def measure_geometry(job: Job) -> None:
     progress.close()
     report = {name: float(np.median(np.concatenate([each[name] for each in errors]))) for name in errors[0]}
     report['step'] = job.trained.step
+    folder = job.result_folder('geometry', {'step': job.trained.step, 'skip_empty': job.skip_empty})
     if processes.is_first():
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(job.folder / 'geometry.json', json.dumps(report, indent=2).encode())
+        write_atomically(folder / 'geometry.json', json.dumps(report, indent=2).encode())
     _log.info(
         'medians over surfaces more than %d px from a silhouette: depth off by %.2f %%, normals by %.1f degrees',
         INSIDE,

@@ -1,33 +1,38 @@
-"""Shared parts of the tasks: options, inputs, the occupancy grid, and output folders that resume where a task stopped."""
+"""Shared parts of the tasks: options, inputs, the occupancy grid, and folders of results, which are never deleted."""
 
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import logging
-import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
 import jax
 import numpy as np
+from flax import linen as nn
+from PIL import Image
 
 from nerf.data.scene import Scene
 from nerf.export.mesh import MeshOptions
 from nerf.export.points import PointOptions
 from nerf.host import processes
-from nerf.host.files import write_atomically
+from nerf.host.files import make_folder, write_atomically
 from nerf.paths import PathOptions
 from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Picture, Renderer
 from nerf.render.occupancy import build_occupancy, read_occupancy
+from nerf.scene_types import scene_type_of
 from nerf.train.run_folder import Trained
 from nerf.viewer.server import Address
 
 _log = logging.getLogger('nerf')
+SETTINGS = 'settings.json'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +69,19 @@ class TaskOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class Task:
+    """One member of `nerf.tasks.TASKS`.
+
+    Attributes:
+        run: does the task.
+        check: (config, model, options) -> None, refuses options by a `UserError` before anything is begun.
+    """
+
+    run: Callable[['Job'], None]
+    check: Callable[[Any, nn.Module, TaskOptions], None] = lambda config, model, options: None
+
+
+@dataclasses.dataclass(frozen=True)
 class Job:
     """Inputs of a task.
 
@@ -75,6 +93,7 @@ class Job:
         occupancy: the occupancy grid; None if no empty space is skipped.
         scene: the scene whose test views are rendered; without pixels if the images are gone.
         folder: `<model_dir>/render`.
+        data_name: of the data folder, where it is another than that of training.
         skip_empty: whether the renderer skips empty space.
         interruption: checked between blocks of rays.
         options: what the user asked for.
@@ -87,6 +106,7 @@ class Job:
     occupancy: Occupancy | None
     scene: Scene
     folder: Path
+    data_name: str
     skip_empty: bool
     interruption: processes.Interruption
     options: TaskOptions
@@ -95,6 +115,21 @@ class Job:
     def background(self) -> str:
         """Name of the colour behind the scene."""
         return self.trained.config.data.background
+
+    def result_folder(self, task: str, settings: dict[str, Any], path: str = '') -> Path:
+        """Return the folder `<task>/<path>_step_<step>` of what a task makes with these settings, see `result_folder`."""
+        data, skip = (
+            self.data_name and f'on_{self.data_name}',
+            '' if self.skip_empty_is_usual else f'skip_empty_{self.skip_empty}',
+        )
+        name = '_'.join(filter(None, [path, f'step_{self.trained.step}', data, skip.lower()]))
+        return result_folder(self.folder, task, name, settings)
+
+    @property
+    def skip_empty_is_usual(self) -> bool:
+        """Whether empty space is skipped as the config says."""
+        config = self.trained.config
+        return self.skip_empty == (config.skip_empty and scene_type_of(config.scene_type).skips_empty)
 
     def render(self, camera: Camera, with_normals: bool = False) -> Picture:
         """Render one view.
@@ -122,22 +157,45 @@ def load_or_build_occupancy(trained: Trained, variables: Any, folder: Path, inte
     if processes.is_first():
         content = io.BytesIO()
         np.savez_compressed(content, built_from=built_from, **vars(occupancy))
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent, folder.name)
         write_atomically(path, content.getvalue())
     return occupancy
 
 
-def resumable_folder(path: Path, settings: dict[str, Any]) -> Path:
-    """Prepare the folder of a task's files; it is emptied first unless they were made with the same settings."""
+def result_folder(render: Path, task: str, name: str, settings: dict[str, Any]) -> Path:
+    """Return the folder `render/task/name` of results with these settings, where a task that was stopped goes on.
+
+    If other settings made what is there, it stays and `name_2`, `name_3`, ... is taken: nothing that was finished is deleted.
+
+    Raises:
+        UserError: it cannot be written, or is a link.
+    """
+    text = json.dumps(settings, indent=2, sort_keys=True)
+    parent = render / task
+    count = next(i for i, each in enumerate(_candidates(parent, name)) if _is_free(each) or _settings_of(each) == text)
+    folder = next(itertools.islice(_candidates(parent, name), int(processes.of_first(count)), None))
     if processes.is_first():
-        record = path / 'settings.json'
-        text = json.dumps(settings, indent=2, sort_keys=True)
-        if path.exists() and not (record.exists() and record.read_text() == text):
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_atomically(record, text.encode())
-    processes.wait_for_all(f'folder {path.name}')
-    return path
+        make_folder(render.parent, render.name, task, folder.name)
+        write_atomically(folder / SETTINGS, text.encode())
+    return folder
+
+
+def _candidates(parent: Path, name: str) -> Iterator[Path]:
+    yield parent / name
+    for number in itertools.count(2):
+        yield parent / f'{name}_{number}'
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nothing is there but what an interrupted write may have left."""
+    return not folder.is_symlink() and (not folder.exists() or all(each.name.startswith('.') for each in folder.iterdir()))
+
+
+def _settings_of(folder: Path) -> str | None:
+    try:
+        return (folder / SETTINGS).read_text() if (folder / SETTINGS).is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def digest(*trees: Any) -> str:
@@ -151,3 +209,15 @@ def digest(*trees: Any) -> str:
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Write a uint8 image as PNG, atomically."""
     write_atomically(path, imageio.imwrite('<bytes>', picture, extension='.png'))
+
+
+def read_png(path: Path) -> np.ndarray | None:
+    """Read a finished picture; None if it is missing or damaged, so that it is made again."""
+    try:
+        if path.is_symlink() or not path.is_file():
+            return None
+        with Image.open(path) as picture:
+            picture.verify()  # the checksums, which reading alone does not look at
+        return imageio.imread(path)
+    except Exception:  # whatever a decoder may stumble over
+        return None

@@ -1,16 +1,34 @@
 """The task `points`: a point cloud of the surfaces in the training views, or along a path, and depth maps of these views."""
 
+import dataclasses
 import logging
+from typing import Any
+
+from flax import linen as nn
 
 from nerf.export.files import write_depth, write_points
+from nerf.export.mesh import corners
 from nerf.export.points import surface_points
 from nerf.host import processes
 from nerf.host.console import Progress
+from nerf.host.files import make_folder
 from nerf.paths import make_path
 from nerf.ray.cameras import Camera
-from nerf.tasks.job import Job
+from nerf.tasks.job import Job, TaskOptions, digest
+from nerf.tasks.video import check_path
 
 _log = logging.getLogger('nerf')
+
+
+def check_points(config: Any, model: nn.Module, options: TaskOptions) -> None:
+    """Refuse an unknown path, and a box that is none.
+
+    Raises:
+        UserError: naming it.
+    """
+    check_path(options.path)
+    if options.points.bounds is not None:
+        corners(options.points.bounds)
 
 
 def export_points(job: Job) -> None:
@@ -22,9 +40,16 @@ def export_points(job: Job) -> None:
         UserError: an invalid option or path, or no point found.
     """
     cameras, names = chosen_views(job)
-    depths = job.folder / 'depth'
+    settings = {
+        'step': job.trained.step,
+        'skip_empty': job.skip_empty,
+        'views': digest(cameras),
+        **dataclasses.asdict(job.options.points),
+    }
+    folder = job.result_folder('points', settings)
+    depths = folder / 'depth'
     if job.options.write_depth and processes.is_first():
-        depths.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, 'depth')
     progress = Progress('views', len(names), is_quiet=not processes.is_first())
     views = []
     for i, name in enumerate(names):
@@ -37,9 +62,8 @@ def export_points(job: Job) -> None:
     progress.close()
     cloud = surface_points(views, job.options.points)
     if processes.is_first():
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_points(job.folder / 'points.ply', cloud)
-        _log.info('%d points: %s', len(cloud.points), job.folder / 'points.ply')
+        write_points(folder / 'points.ply', cloud)
+        _log.info('%d points: %s', len(cloud.points), folder / 'points.ply')
 
 
 def chosen_views(job: Job) -> tuple[Camera, list[str]]:

@@ -9,14 +9,16 @@ import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
 
+from nerf.data.scene import Scene
 from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation
 from nerf.render.metrics import psnr
-from nerf.tasks.job import Job, digest, resumable_folder, write_png
+from nerf.tasks.job import Job, digest, read_png, write_png
 
 _log = logging.getLogger('nerf')
+ENDINGS = ('rgb', 'depth', 'acc')
 
 
 def render_test(job: Job) -> None:
@@ -24,20 +26,18 @@ def render_test(job: Job) -> None:
     scene, step = job.scene, job.trained.step
     test = [int(i) for i in scene.indices('test')]
     has_images = len(scene.pixels) > 0
-    truths = [scene.image(i) for i in test] if has_images else []
     cameras = [scene.camera(i) for i in test]
-    settings = {'step': step, 'background': job.background, 'data': digest(cameras, truths), 'skip_empty': job.skip_empty}
-    folder = resumable_folder(job.folder / 'test', settings)
-    left = [i for i in test if not (folder / f'{scene.stem(i)}_rgb.png').exists()]
+    settings = {'step': step, 'background': job.background, 'views': digest(cameras), 'skip_empty': job.skip_empty}
+    folder = job.result_folder('test', settings)
+    is_left = processes.of_first([not is_finished(folder, scene, i) for i in test])
+    left = [i for i, each in zip(test, is_left, strict=True) if each]
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
-    processes.wait_for_all('test views left')
     progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
     for i in left:
         files = colours.pictures(job.render(scene.camera(i)))
         if processes.is_first():
-            # Colour is written last: its file marks the view as finished.
-            for ending in ('depth', 'acc', 'rgb'):
+            for ending in ENDINGS:
                 write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
         progress.advance()
     progress.close()
@@ -45,6 +45,13 @@ def render_test(job: Job) -> None:
         _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
     elif processes.is_first() and test:
         write_metrics(job, folder, test)
+
+
+def is_finished(folder: Path, scene: Scene, i: int) -> bool:
+    """Return whether all pictures of a view are there, undamaged and of its size."""
+    size = int(scene.cameras.height[i]), int(scene.cameras.width[i])
+    pictures = (read_png(folder / f'{scene.stem(i)}_{ending}.png') for ending in ENDINGS)
+    return all(picture is not None and picture.shape[:2] == size for picture in pictures)
 
 
 def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:

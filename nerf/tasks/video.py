@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flax import linen as nn
@@ -11,15 +12,15 @@ from flax import linen as nn
 from nerf.errors import UserError, unknown
 from nerf.host import processes
 from nerf.host.console import Progress
-from nerf.host.files import atomic_file
-from nerf.paths import PathOptions, make_path
+from nerf.host.files import atomic_file, make_folder
+from nerf.paths import PATHS, PathOptions, choose_path, make_path
 from nerf.paths.files import read_path_file
 from nerf.paths.preview import preview
 from nerf.ray.cameras import Camera
 from nerf.render import colours, outputs
 from nerf.render.image import Picture, to_uint8
 from nerf.render.video import ENDINGS, write_video
-from nerf.tasks.job import Job, digest, resumable_folder, write_png
+from nerf.tasks.job import Job, TaskOptions, digest, write_png
 
 _log = logging.getLogger('nerf')
 
@@ -28,27 +29,21 @@ def render_video(job: Job) -> None:
     """Render the frames of a path, keeping those that exist, and write videos of them; or only draw the path.
 
     Raises:
-        UserError: an unknown path, kind of picture or file format.
+        UserError: a path that does not suit the scene's cameras.
     """
     options, config = job.options, job.trained.config
-    check_shown(options.show, options.endings, job.trained.model)
-    cameras = make_path(options.path, job.scene, config.scene_type, path_options(job))
+    check_video(config, job.trained.model, options)
+    name = choose_path(options.path, job.scene, config.scene_type, options.path_options)
+    cameras = make_path(name, job.scene, config.scene_type, path_options(job))
+    settings = {'step': job.trained.step, 'background': job.background, 'path': digest(cameras), 'skip_empty': job.skip_empty}
+    folder = job.result_folder('video', settings, name)
     if options.preview:
-        draw_path(job, cameras)
+        draw_path(job, cameras, folder)
         return
     file = options.path_options.file
     fps = options.fps or (file and read_path_file(file).fps) or config.video.fps
-    with_normals = any(outputs.needs_normal(name) for shown in options.show for name in shown.split('+'))
-    settings = {
-        'step': job.trained.step,
-        'background': job.background,
-        'path': digest(cameras),
-        'skip_empty': job.skip_empty,
-        'normals': with_normals,
-        'quantities': sorted(outputs.quantities(name for shown in options.show for name in shown.split('+'))),
-    }
-    folder = resumable_folder(job.folder / 'video', settings)
-    files = render_frames(job, cameras, folder / 'frames', with_normals)
+    shown_maps = {outputs.output_of(name).field for shown in options.show for name in shown.split('+')}
+    files = render_frames(job, cameras, folder, shown_maps)
     if processes.is_first():
         for shown in options.show:
             for ending in options.endings:
@@ -63,6 +58,26 @@ def path_options(job: Job) -> PathOptions:
     if asked.num_frames is None and not asked.file and job.options.path not in ('train', 'file'):
         return dataclasses.replace(asked, num_frames=job.trained.config.video.num_frames)
     return asked
+
+
+def check_video(config: Any, model: nn.Module, options: TaskOptions) -> None:
+    """Refuse an unknown path, kind of picture or file format, and what the config says of videos if it cannot be.
+
+    Raises:
+        UserError: naming it.
+    """
+    check_shown(options.show, options.endings, model)
+    check_path(options.path)
+
+
+def check_path(name: str | None) -> None:
+    """Refuse an unknown camera path; None is the scene type's.
+
+    Raises:
+        UserError: with the known paths.
+    """
+    if name is not None and name not in PATHS:
+        raise unknown('path', name, PATHS)
 
 
 def check_shown(show: Sequence[str], endings: Sequence[str], model: nn.Module) -> None:
@@ -83,26 +98,25 @@ def check_shown(show: Sequence[str], endings: Sequence[str], model: nn.Module) -
         raise UserError('--show and --video name what to make: expected at least one of each')
 
 
-def draw_path(job: Job, cameras: Camera) -> None:
+def draw_path(job: Job, cameras: Camera, folder: Path) -> None:
     """Draw the path among the training cameras to `path.png`, without rendering anything."""
     if processes.is_first():
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_png(job.folder / 'path.png', preview(job.scene, cameras))
-        _log.info('path of %d frames: %s', len(cameras.width), job.folder / 'path.png')
+        write_png(folder / 'path.png', preview(job.scene, cameras))
+        _log.info('path of %d frames: %s', len(cameras.width), folder / 'path.png')
 
 
-def render_frames(job: Job, cameras: Camera, folder: Path, with_normals: bool) -> list[Path]:
-    """Render each camera to a file with all that videos may show of it; existing files are kept."""
+def render_frames(job: Job, cameras: Camera, folder: Path, maps: set[str]) -> list[Path]:
+    """Render each camera to a file with these maps of it and more; finished files are kept, maps they lack are added."""
     if processes.is_first():
-        folder.mkdir(exist_ok=True)
-    files = [folder / f'{i:04d}.npz' for i in range(len(cameras.width))]
-    left = [i for i, file in enumerate(files) if not file.exists()]
+        make_folder(folder, 'frames')
+    files = [folder / 'frames' / f'{i:04d}.npz' for i in range(len(cameras.width))]
+    is_left = [not is_finished(file, cameras.at(i), maps) for i, file in enumerate(files)]
+    left = [int(i) for i in np.flatnonzero(processes.of_first(is_left))]
     if len(left) < len(files):
         _log.info('%d of %d frames of step %d are there already', len(files) - len(left), len(files), job.trained.step)
-    processes.wait_for_all('frames left')
     progress = Progress('video frames', len(files), len(files) - len(left), is_quiet=not processes.is_first())
     for i in left:
-        frame = job.render(cameras.at(i), with_normals)
+        frame = job.render(cameras.at(i), 'normal' in maps)
         if processes.is_first():
             write_frame(files[i], frame)
         progress.advance()
@@ -117,13 +131,36 @@ def write_frame(path: Path, frame: Picture) -> None:
     if 'normal' in frame:
         kept['normal'] = frame['normal'].astype(np.float16)
     with atomic_file(path) as temporary:
-        np.savez(temporary, **kept)
+        np.savez(temporary, **{**(_read_maps(path) or {}), **kept})
+
+
+def is_finished(path: Path, camera: Camera, maps: set[str]) -> bool:
+    """Return whether a stored frame is undamaged, of the camera's size, and has these maps."""
+    frame = _read_maps(path)
+    size = int(camera.height), int(camera.width)
+    return frame is not None and maps <= frame.keys() and all(values.shape[:2] == size for values in frame.values())
+
+
+def _read_maps(path: Path) -> Picture | None:
+    """The maps of a stored frame as they lie there; None if it is missing or damaged."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except Exception:  # whatever a parser may stumble over
+        return None
 
 
 def read_frame(path: Path) -> Picture:
-    """Read a stored frame, with colour and opacity in [0, 1] again."""
-    with np.load(path, allow_pickle=False) as stored:
-        frame = dict(stored)
+    """Read a stored frame, with colour and opacity in [0, 1] again.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    frame = _read_maps(path)
+    if frame is None:
+        raise UserError(f'{path}: found no undamaged frame, expected the one that was just written: run the command again')
     return {**frame, 'rgb': frame['rgb'] / np.float32(255), 'acc': frame['acc'] / np.float32(255)}
 
 

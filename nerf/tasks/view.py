@@ -1,9 +1,12 @@
 """The task `view`: an interactive viewer of the scene in a browser."""
 
 import logging
+from typing import Any
+
+from flax import linen as nn
 
 from nerf.paths.cameras import training
-from nerf.tasks.job import Job
+from nerf.tasks.job import Job, TaskOptions
 from nerf.viewer.pictures import Pictures
 from nerf.viewer.server import check, serving
 from nerf.viewer.session import Sessions
@@ -14,14 +17,22 @@ from nerf.viewer.work import serve
 _log = logging.getLogger('nerf')
 
 
+def check_view(config: Any, model: nn.Module, options: TaskOptions) -> None:
+    """Refuse an address where nothing can be served, or a missing viser.
+
+    Raises:
+        UserError: naming it.
+    """
+    check(options.viewer)
+
+
 def view(job: Job) -> None:
     """Serve the viewer's page until the user asks to stop.
 
     Raises:
-        UserError: viser is not installed, or nothing can be served there.
+        UserError: nothing can be served there.
     """
     config, options, trained = job.trained.config, job.options, job.trained
-    check(options.viewer)
     cameras, chunk = training(job.scene), options.chunk or config.render_chunk
     subject = subject_of(cameras, config.scene_type)
     pictures = Pictures(trained.model, job.background, cameras, subject, chunk, job.occupancy)

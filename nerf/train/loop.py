@@ -1,5 +1,6 @@
 """The loop: batches in, parameters out, with metrics, pictures and checkpoints on the way."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -13,8 +14,8 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from clu import metric_writers, parameter_overview, periodic_actions
 from clu import metrics as clu_metrics
+from clu import parameter_overview, periodic_actions
 
 from nerf import lifting
 from nerf.config import flatten
@@ -29,6 +30,8 @@ from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
 from nerf.render import colours, evaluation, outputs
 from nerf.render.image import Renderer
+from nerf.train.board import Board
+from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
 from nerf.train.run_folder import identity
 from nerf.train.saving import CheckpointWriter
@@ -87,6 +90,28 @@ def make_batches(config: Any) -> Batches:
     return Batches(config.seed, config.batch_size, data.batching, data.crop_steps)
 
 
+def check_training(config: Any, scene: Scene) -> None:
+    """Refuse a model that cannot be built, and batches that cannot be drawn or shared between the devices.
+
+    Nothing is computed: the shapes of the parameters are enough.
+
+    Raises:
+        UserError: naming the entry of the config.
+    """
+    if not len(scene.indices('train')):
+        raise UserError('the scene has no training images: check its split files, or config.test_every')
+    if config.batch_size % jax.device_count():
+        raise UserError(f'config.batch_size = {config.batch_size}: expected a multiple of the {jax.device_count()} devices')
+    make_batches(config)
+    model = make_model(config.model_name, config.model)
+    start = functools.partial(init_state, model, make_optimizer(config), scene.cameras, config.seed, tuple(config.photos))
+    try:
+        jax.eval_shape(start)
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f'config.model: {config.model_name} cannot be built so ({reason}): check its entries') from error
+
+
 def constant_colour_mse(scene: Scene, background: str) -> float:
     """Compute the mean squared error over the training images of the best picture of a single colour."""
     pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
@@ -122,9 +147,7 @@ class DivergenceMonitor:
             )
 
 
-def write_validation(
-    writer: metric_writers.MetricWriter, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any
-) -> None:
+def write_validation(writer: Board, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any) -> None:
     """Render one held-out view, log its PSNR, and write its maps, extras included, and its error to TensorBoard."""
     held_out = np.concatenate([scene.indices('val'), scene.indices('test'), scene.indices('train')])
     index = int(held_out[0])
@@ -146,6 +169,7 @@ def train(
     interruption: processes.Interruption,
     hooks: Sequence[Hook] = (),
     is_profiled: bool = False,
+    legs: Sequence[Leg] = (),
 ) -> TrainState:
     """Train, or go on training, until `num_steps` or an interruption; the un-replicated state, whose `step` tells which.
 
@@ -153,19 +177,22 @@ def train(
         config: resolved.
         hooks: each is called after every step with (steps done, replicated state), on every process.
         is_profiled: trace a few steps for TensorBoard's profiler.
+        legs: of the run, whose last checkpoints are kept.
     """
     model = make_model(config.model_name, config.model)
     optimizer = make_optimizer(config)
     folder, run = os.path.join(model_dir, 'checkpoints'), identity(model_dir)
-    checkpoints = CheckpointWriter(folder, keep_steps=config.keep_steps, run=run)
+    checkpoints = CheckpointWriter(folder, keep_steps=(*config.keep_steps, *(leg.start for leg in legs)), run=run)
     start = functools.partial(init_state, model, optimizer, scene.cameras, config.seed, tuple(config.photos))
-    state = checkpoints.restore(jax.eval_shape(start)) or start()
+    shapes = jax.eval_shape(start)
+    state = processes.read_by_first(lambda: checkpoints.restore(shapes), shapes) or start()
     if int(state.step) >= config.num_steps:
         _log.info('training is complete at step %d', int(state.step))
         return state
-    writer = metric_writers.create_default_writer(model_dir, just_logging=not processes.is_first())
+    writer = Board(model_dir, processes.is_first())
     if int(state.step):
         _log.info('going on from the checkpoint of step %d', int(state.step))
+        describe_longer(config, legs, int(state.step))
     else:
         describe(writer, config, state.params)
     step_function = make_train_step(model, optimizer, config)
@@ -173,17 +200,20 @@ def train(
     watch = DivergenceMonitor(constant_colour_mse(scene, config.data.background))
     stopwatch = TrainingTime(model_dir, int(state.step))
 
-    def save(step: int, state: TrainState) -> None:
-        due = step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
-        if due and processes.is_first():
-            stopwatch.note(step)
-            checkpoints.save(lifting.unreplicate(state))
+    def save(state: TrainState) -> None:
+        if processes.is_first():
+            stopwatch.note(int(state.step))
+            checkpoints.save(state)
+
+    def save_if_due(step: int, state: TrainState) -> None:
+        if is_checkpoint_due(config, step):
+            save(lifting.unreplicate(state))
 
     def validate(step: int, state: TrainState) -> None:
-        if step % config.eval_every == 0 and step < config.num_steps:
+        if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
             write_validation(writer, renderer, scene, config.data.background, step, state.variables)
 
-    actions: list[Hook] = [save, validate, *hooks]
+    actions: list[Hook] = [save_if_due, validate, *hooks]
     if processes.is_first():
         report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer)
         actions.append(lambda step, state: report(step))
@@ -191,16 +221,27 @@ def train(
             profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
             actions.append(lambda step, state: profile(step))
     try:
-        state = loop(config, scene, state, step_function, watch, writer, actions, interruption)
+        state = loop(config, scene, state, step_function, watch, writer, actions, interruption, save)
     finally:
         writer.flush()
-    if processes.is_first():
-        stopwatch.note(int(state.step))
-        checkpoints.save(state)
+    save(state)
     return state
 
 
-def describe(writer: metric_writers.MetricWriter, config: Any, params: Any) -> None:
+def is_checkpoint_due(config: Any, step: int) -> bool:
+    """Return whether a checkpoint is written after this step."""
+    return step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
+
+
+def describe_longer(config: Any, legs: Sequence[Leg], step: int) -> None:
+    """Say what changes where a run begins to be trained longer."""
+    if len(legs) > 1 and legs[-1].start == step:
+        before, after = (float(learning_rate(config.optimizer, leg.num_steps)(step)) for leg in legs[-2:])
+        of, to = legs[-2].num_steps, legs[-1].num_steps
+        _log.info('training longer: %d steps where it was %d; the learning rate steps from %.3g to %.3g', to, of, before, after)
+
+
+def describe(writer: Board, config: Any, params: Any) -> None:
     """Say how large the model is, and write the config to TensorBoard as text and hyperparameters."""
     _log.info('%s with %s parameters', config.model_name, f'{parameter_overview.count_parameters(params):,}')
     entries = {name: value if isinstance(value, (int, float, str)) else str(value) for name, value in flatten(config).items()}
@@ -219,11 +260,15 @@ def loop(
     state: TrainState,
     step_function: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]],
     watch: DivergenceMonitor,
-    writer: metric_writers.MetricWriter,
+    writer: Board,
     actions: Sequence[Hook],
     interruption: processes.Interruption,
+    save: Callable[[TrainState], None],
 ) -> TrainState:
-    """Run the steps that are left, calling `actions` after each, until done or interrupted; the un-replicated state."""
+    """Run the steps that are left, calling `actions` after each, until done or interrupted; the un-replicated state.
+
+    Where what follows a step raises an error, the state of that step is saved (`save`) before the error is told.
+    """
     first_step = int(state.step)
     rows = config.batch_size // jax.process_count()
     own = slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)
@@ -241,14 +286,19 @@ def loop(
         if step == first_step + 1:
             jax.block_until_ready(state)
             _log.info('compiled in %.1f s', time.monotonic() - started)
-        if step % config.log_every == 0 or step == config.num_steps:
-            counters = lifting.unreplicate((state.skipped, state.skipped_in_row))
-            metrics = log_metrics(writer, step, counters, lifting.unreplicate(totals), schedule)
-            watch.check(step, metrics)
-            totals = lifting.replicate(TrainMetrics.empty())
-            note = f'{metrics["psnr"]:.2f} dB'
-        for action in actions:
-            action(step, state)
+        try:
+            if step % config.log_every == 0 or step == config.num_steps:
+                counters = lifting.unreplicate((state.skipped, state.skipped_in_row))
+                metrics = log_metrics(writer, step, counters, lifting.unreplicate(totals), schedule)
+                watch.check(step, metrics)
+                totals = lifting.replicate(TrainMetrics.empty())
+                note = f'{metrics["psnr"]:.2f} dB'
+            for action in actions:
+                action(step, state)
+        except Exception:
+            with contextlib.suppress(Exception):  # what is told is the error that came first
+                save(lifting.unreplicate(state))
+            raise
         progress.advance(note)
         are_together = step % SYNC_EVERY == 0
         if are_together:
@@ -260,7 +310,7 @@ def loop(
 
 
 def log_metrics(
-    writer: metric_writers.MetricWriter,
+    writer: Board,
     step: int,
     counters: tuple[np.ndarray, np.ndarray],
     totals: TrainMetrics,

@@ -1,4 +1,4 @@
-"""`run.json`: the resolved config, where the data were, the versions of packages, and checksums, in a run's folder.
+"""`run.json`: the resolved config, the legs, where the data were, the versions of packages, and checksums, in a run's folder.
 
 What is read back was perhaps damaged, or written by someone else: it is checked against its checksum and the types of configs.
 """
@@ -17,20 +17,23 @@ from nerf.errors import UserError
 from nerf.host.files import write_atomically
 from nerf.host.untrusted import UnreadableError, checksum, read_json, reason_of
 from nerf.train.config_types import check_types
+from nerf.train.legs import Leg
 from nerf.train.step import check_objective
 
 FILE = 'run.json'
 FORMAT = 2
-READABLE = (1, FORMAT)  # 1 had no checksums
 MAX_BYTES = 2**24
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'clu', 'numpy', 'ml_collections')
 
 
-def write_run_file(folder: Path, config: Any, data_dir: str | None, digest: str, cameras: Sequence[str]) -> None:
+def write_run_file(
+    folder: Path, config: Any, legs: Sequence[Leg], data_dir: str | None, digest: str, cameras: Sequence[str]
+) -> None:
     """Write `run.json`; `digest` is of the training images and cameras, one of `cameras` that of the file with all cameras."""
     description = {
         'format': FORMAT,
         'config': config.to_dict(),
+        'legs': [[leg.start, leg.num_steps] for leg in legs],
         'data_dir': data_dir and os.path.abspath(data_dir),
         'digest': digest,
         'cameras': list(cameras),
@@ -52,16 +55,16 @@ def read_run_file(folder: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise UnreadableError('is no JSON object')
     expected, found = description.pop('sha256', None), description.get('format')
-    if type(found) is not int or found not in READABLE:
-        known = ' or '.join(map(str, READABLE))
-        raise UserError(f'{path}: format {ascii(found)[:40]} found, expected {known}: use the version that trained it')
-    if (found > 1 or expected is not None) and expected != checksum(description):
+    if type(found) is not int or found != FORMAT:
+        raise UserError(f'{path}: format {ascii(found)[:40]} found, expected {FORMAT}: use the version that trained it')
+    if expected != checksum(description):
         raise UnreadableError('was changed (SHA-256 differs)')
-    for name, is_right in (('data_dir', _is_folder), ('digest', _is_text), ('cameras', _are_texts)):
-        if not is_right(description.get(name, [] if found == 1 and name == 'cameras' else 0)):
+    for name, is_right in (('data_dir', _is_folder), ('digest', _is_text), ('cameras', _are_texts), ('legs', _are_legs)):
+        if not is_right(description.get(name, 0)):
             raise UnreadableError(f'{name} is missing or of another kind')
     try:
         description['config'] = _checked(description.get('config'))
+        description['legs'] = tuple(Leg(*leg) for leg in description['legs'])
     except UserError as error:
         raise UserError(f'{path}: {error}: restore it from a copy, or train anew in another --model_dir') from error
     return description
@@ -90,6 +93,14 @@ def _is_text(value: Any) -> bool:
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _are_legs(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= 1000 and all(map(_is_leg, value))
+
+
+def _is_leg(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(step) is int and 0 <= step < 2**31 for step in value)
 
 
 def _is_folder(value: Any) -> bool:

@@ -27,6 +27,7 @@ from nerf.models import make_model
 from nerf.ray.spacing import check_near
 from nerf.train import run_file
 from nerf.train.checkpoints import Checkpoints
+from nerf.train.legs import Leg, next_legs
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import TrainState, init_state
 
@@ -42,12 +43,14 @@ class Run:
         data_dir: the scene's folder, None for the built-in scene.
         digest: of the training images and cameras.
         scene: names, splits and cameras; without pixels.
+        legs: how far it was to be trained, each time that it was trained longer.
     """
 
     config: ml_collections.FrozenConfigDict
     data_dir: str | None
     digest: str
     scene: Scene
+    legs: tuple[Leg, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,25 +113,31 @@ def prepare(model_dir: str) -> Path:
     return folder
 
 
-def save_run(model_dir: str, run: Run) -> None:
-    """Describe a new run in its folder; an existing description must agree.
+def save_run(model_dir: str, run: Run) -> tuple[Leg, ...]:
+    """Describe a new run in its folder, and return its legs; an existing description must agree.
+
+    A description without checkpoints, as a failed start leaves it, is replaced.
 
     Raises:
         UserError: the folder holds another run, a damaged one, or checkpoints of one that is not described.
     """
     folder, cameras = Path(model_dir), [checksum_of_cameras(run.scene)]
-    if os.path.lexists(folder / run_file.FILE):
+    steps = Checkpoints(os.path.join(model_dir, CHECKPOINTS)).folders()
+    if os.path.lexists(folder / run_file.FILE) and steps:
         before = load_run(model_dir)
         check_same_training(before.config, run.config, model_dir)
         if before.digest != run.digest:
             raise UserError(f'{model_dir}: was trained on other images or cameras than {run.data_dir}: use another --model_dir')
         # Of other test views, perhaps. Killed between the two files, the folder holds the cameras of before or those of now.
         old = checksum_of_cameras(before.scene)
-        run_file.write_run_file(folder, run.config, run.data_dir, run.digest, [*cameras, old])
+        legs = next_legs(before.legs, steps[-1], run.config.num_steps, model_dir)
+        run_file.write_run_file(folder, run.config, legs, run.data_dir, run.digest, [*cameras, old])
     else:
         _refuse_checkpoints(model_dir)
+        legs = next_legs((), 0, run.config.num_steps, model_dir)
     write_cameras(folder / CAMERAS, run.scene)
-    run_file.write_run_file(folder, run.config, run.data_dir, run.digest, cameras)
+    run_file.write_run_file(folder, run.config, legs, run.data_dir, run.digest, cameras)
+    return legs
 
 
 def _refuse_checkpoints(model_dir: str) -> None:
@@ -165,7 +174,7 @@ def load_run(model_dir: str) -> Run:
         if name == run_file.FILE:
             raise
         raise UserError(f'{folder / name}: {error}') from error
-    return Run(description['config'], description['data_dir'], description['digest'], scene)
+    return Run(description['config'], description['data_dir'], description['digest'], scene, description['legs'])
 
 
 def identity(model_dir: str) -> str | None:

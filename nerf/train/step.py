@@ -23,7 +23,7 @@ from nerf.ray.structs import Pixel, RenderedPixel, Scalar
 from nerf.train.state import TrainState, photo_of
 
 Metrics = dict[str, tuple[Array, Array]]
-STATE_KEY = 2**32 - 1  # the number of no ray of a batch
+STATE_KEY = 2**32 - 1  # folded into the key of `update_state`: no ray of a batch has this number
 
 
 def check_objective(config: Any) -> None:

@@ -1,12 +1,14 @@
 """Page of one browser: its controls, the background image, and the cameras drawn into the scene."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nerf.errors import UserError
 from nerf.paths.files import save_path_file
+from nerf.viewer.failures import logged_failures
 from nerf.viewer.pictures import LABELS, SIZES, Settings
 from nerf.viewer.session import Session, Sessions
 from nerf.viewer.stage import Stage
@@ -15,6 +17,17 @@ from nerf.viewer.views import View, path_through, to_browser, view_of
 LIMITS = {str(math.isqrt(size)): size for size in SIZES[::2]}  # keys: the side of a square with as many pixels
 INSIDE = 5.0  # a camera nearer to the viewpoint than this many scales is not drawn: it would hide everything
 PHOTO, KEYFRAME = (90, 90, 90), (220, 60, 20)
+MOST_KEYFRAMES = 1000
+
+
+def _on_event(action: Callable[[], None]) -> Callable[[Any], None]:
+    """Return a callback for an event of the page; one that fails is logged, and changes nothing else."""
+
+    def callback(_: Any) -> None:
+        with logged_failures('a request of a browser'):
+            action()
+
+    return callback
 
 
 class Panel:
@@ -30,7 +43,7 @@ class Panel:
         self._add_path_controls()
         for mark in stage.marks:
             self._draw(f'/cameras/{mark.name}', mark.view, PHOTO, mark.photo)
-        client.camera.on_update(lambda _: self._look())
+        client.camera.on_update(_on_event(self._look))
         self._look()
 
     def close(self) -> None:
@@ -60,23 +73,29 @@ class Panel:
         self._cameras = gui.add_checkbox('Training cameras', True)
         reset = gui.add_button('First view')
         for each in (self._shown, self._level, self._limit):
-            each.on_update(lambda _: self._settle())
-        self._fov.on_update(lambda _: setattr(self._client.camera, 'fov', math.radians(self._fov.value)))
-        self._cameras.on_update(lambda _: self._redraw())
-        reset.on_click(lambda _: self._jump(self._stage.beginning.view, self._stage.beginning.up))
+            each.on_update(_on_event(self._settle))
+        self._fov.on_update(_on_event(self._widen))
+        self._cameras.on_update(_on_event(self._redraw))
+        reset.on_click(_on_event(lambda: self._jump(self._stage.beginning.view, self._stage.beginning.up)))
 
     def _add_path_controls(self) -> None:
         gui = self._client.gui
         with gui.add_folder('Path'):
             add, clear, save = (gui.add_button(label) for label in ('Add keyframe', 'Clear', 'Save path'))
             self._said = gui.add_markdown('')
-        add.on_click(lambda _: self._add_keyframe())
-        clear.on_click(lambda _: self._clear())
-        save.on_click(lambda _: self._save())
+        add.on_click(_on_event(self._add_keyframe))
+        clear.on_click(_on_event(self._clear))
+        save.on_click(_on_event(self._save))
 
     def _settle(self) -> None:
-        """Apply the values of the controls; a level without colours cannot be shown in colour."""
-        chosen = [each.name for each in self._stage.levels].index(self._level.value)
+        """Apply the values of the controls; a level without colours cannot be shown in colour.
+
+        A value that the page does not offer is ignored.
+        """
+        names = [each.name for each in self._stage.levels]
+        if self._level.value not in names or self._shown.value not in LABELS or self._limit.value not in LIMITS:
+            return
+        chosen = names.index(self._level.value)
         has_colour = self._stage.levels[chosen].has_colour
         possible = tuple(name for name in LABELS if has_colour or LABELS[name] != 'rgb')
         if tuple(self._shown.options) != possible:
@@ -87,9 +106,17 @@ class Panel:
         if settings != self._session.settings:
             self._sessions.change(self._session, settings=settings)
 
+    def _widen(self) -> None:
+        """Set the camera's field of view to that of the control, within its limits."""
+        degrees = float(self._fov.value)
+        if math.isfinite(degrees):
+            self._client.camera.fov = math.radians(min(max(degrees, self._fov.min), self._fov.max))
+
     def _look(self) -> None:
-        """Update the session if the camera has moved."""
+        """Update the session if the camera has moved; what is not a camera is ignored."""
         view, before = view_of(self._client.camera), self._session.view
+        if view is None:
+            return
         if before is None or view.lens != before.lens or not np.array_equal(view.pose, before.pose):
             self._sessions.change(self._session, view=view)
             self._hide_inside(view)
@@ -120,12 +147,13 @@ class Panel:
             position=position,
             visible=self._cameras.value,
         )
-        mark.on_click(lambda _: self._jump(view, view.pose[:, 1]))
+        mark.on_click(_on_event(lambda: self._jump(view, view.pose[:, 1])))
         self._marks[name] = mark, position
 
     def _redraw(self) -> None:
         """Show or hide the cameras."""
-        self._hide_inside(view_of(self._client.camera))
+        if self._session.view is not None:
+            self._hide_inside(self._session.view)
         self._sessions.change(self._session)
 
     def _hide_inside(self, view: View) -> None:
@@ -137,6 +165,9 @@ class Panel:
 
     def _add_keyframe(self) -> None:
         view = view_of(self._client.camera)
+        if view is None or len(self._keyframes) >= MOST_KEYFRAMES:
+            self._said.content = f'Not added: {MOST_KEYFRAMES} keyframes at most, each from a view of the scene.'
+            return
         self._keyframes.append(view)
         self._draw(f'/keyframes/{len(self._keyframes)}', view, KEYFRAME)
         self._hide_inside(view)

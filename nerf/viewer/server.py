@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from nerf.errors import UserError
+from nerf.viewer.failures import logged_failures
+from nerf.viewer.guard import Guard, report_in_one_line
 from nerf.viewer.panel import Panel
 from nerf.viewer.session import Sessions
 from nerf.viewer.stage import Stage
@@ -61,26 +63,30 @@ def check(address: Address) -> None:
 
 @contextlib.contextmanager
 def serving(stage: Stage, sessions: Sessions, address: Address) -> Iterator[Any]:
-    """Serve the page inside the block; yields viser's server.
+    """Serve the page inside the block, to itself alone (see `nerf.viewer.guard`); yields viser's server.
 
     Raises:
-        UserError: viser is not installed, or nothing can be served there.
+        UserError: viser is not installed, nothing can be served there, or this version of viser cannot be guarded.
     """
     check(address)
-    with _silence():
+    guard = Guard(address.host)
+    with _silence(), guard.installed():
         server = _server_class(load_viser())(host=address.host, port=address.port, label=stage.title, verbose=False)
     panels: dict[int, Panel] = {}
 
     def came(client: Any) -> None:
-        panels[client.client_id] = Panel(client, stage, sessions)
-        if client.client_id not in server.get_clients():
-            went(client)  # disconnected in the meantime
+        with logged_failures('the page of a browser'):
+            panels[client.client_id] = Panel(client, stage, sessions)
+            if client.client_id not in server.get_clients():
+                went(client)  # disconnected in the meantime
 
     def went(client: Any) -> None:
         if client.client_id in panels:
             panels.pop(client.client_id).close()
 
     try:
+        guard.check_active()
+        report_in_one_line(server.get_event_loop())
         _prepare(server, stage)
         server.on_client_disconnect(went)
         server.on_client_connect(came)

@@ -12,6 +12,7 @@ from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.paths import PathOptions, make_path
 from nerf.paths.cameras import check_sees_ahead, frame_size, lenses_at, pinholes, training
+from nerf.paths.files import MAX_FRAMES
 from nerf.paths.keyframes import quaternions, rotations, smooth_path
 from nerf.paths.orbits import focus_depth, scene_focus
 from nerf.ray.cameras import Camera
@@ -22,6 +23,10 @@ TURN = np.diag([1.0, -1.0, -1.0])
 FLATTEST, WIDEST = 0.2, 5.0  # limits of width / height of a picture
 CLOSEST = 0.05  # least near, as a share of the training cameras' near, for a camera close to the subject
 WIDEST_VIEW = math.radians(160)
+# What a browser's camera can be; another is none, by a fault or with intent.
+NARROWEST_VIEW = 1e-3  # radians
+FARTHEST = 1e6  # world, absolute coordinate of a position
+THINNEST = 1e-3  # width / height of a window, or its inverse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +61,26 @@ def to_browser(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.roll(quaternions((pose[:, :3] @ TURN)[None])[0], 1), pose[:, 3]
 
 
-def view_of(camera: Any, aspect: float | None = None) -> View:
-    """Return the view of one of viser's camera handles; `aspect` None: that of its window."""
-    return View(from_browser(camera.wxyz, camera.position), float(camera.fov), float(aspect or camera.aspect))
+def view_from(wxyz: Any, position: Any, fov: Any, aspect: Any) -> View | None:
+    """Build the view of a browser's camera; None: the numbers, which may be anything, are not those of a camera."""
+    try:
+        numbers = np.array([*wxyz, *position, fov, aspect], np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if numbers.shape != (9,) or not (np.abs(numbers) <= FARTHEST).all():  # False for NaN as well
+        return None
+    is_unit = abs(np.linalg.norm(numbers[:4]) - 1) < 1e-2
+    if not (is_unit and NARROWEST_VIEW <= numbers[7] < math.pi and THINNEST <= numbers[8] <= 1 / THINNEST):
+        return None
+    return View(from_browser(numbers[:4], numbers[4:7]), float(numbers[7]), float(numbers[8]))
+
+
+def view_of(camera: Any) -> View | None:
+    """Return the view of one of viser's camera handles; None: it is not that of a camera, see `view_from`."""
+    try:
+        return view_from(camera.wxyz, camera.position, camera.fov, camera.aspect)
+    except (ArithmeticError, TypeError, ValueError):  # a window without height
+        return None
 
 
 def shape_of(num_pixels: int, aspect: float) -> tuple[int, int]:
@@ -117,10 +139,12 @@ def path_through(views: list[View], cameras: Camera, num_frames: int) -> Camera:
     """Compute a smooth path through views, as stacked pinhole cameras of the training images' size.
 
     Raises:
-        UserError: fewer than two views, or a frame that does not look ahead in a forward-facing scene.
+        UserError: fewer than two views, too many frames, or a frame that does not look ahead in a forward-facing scene.
     """
     if len(views) < 2:
         raise UserError(f'{len(views)} keyframes found, expected at least two: add keyframes from different views')
+    if num_frames > MAX_FRAMES:
+        raise UserError(f'config.video.num_frames: found {num_frames}, expected 1 to {MAX_FRAMES}')
     size = frame_size(cameras)
     lenses = np.stack([lens_of(dataclasses.replace(view, aspect=size[0] / size[1]), size) for view in views])
     path = pinholes(cameras, *smooth_path(np.stack([view.pose for view in views]), lenses, num_frames), size)

@@ -1,6 +1,5 @@
 """Rendering loop of the viewer: takes the browsers' requests one by one and shows pictures on their pages."""
 
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nerf.host import processes
+from nerf.viewer.failures import log_failure
 from nerf.viewer.pictures import Pictures, to_show
 from nerf.viewer.session import RenderRequest, Sessions, ViewChanged, unless_view_changed
 from nerf.viewer.views import why_not
@@ -34,13 +34,20 @@ def work(
 ) -> bool:
     """Process the next request; return whether there was one within `timeout` seconds.
 
-    `check` is called between blocks of rays.
+    `check` is called between blocks of rays. A request that fails is logged, and ends neither the viewer nor a training run.
     """
     errand = sessions.next_request(timeout, only_answers)
     if errand is None:
         return False
-    with contextlib.suppress(ViewChanged):
+    try:
         answer(sessions, pictures, variables, errand, check)
+    except ViewChanged:
+        pass
+    except processes.Interrupted:
+        raise
+    except Exception as error:
+        sessions.done(errand, None)  # without a refinement, which would fail again
+        log_failure('a picture', error)
     return True
 
 

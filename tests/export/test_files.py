@@ -95,5 +95,5 @@ def test_depth(tmp_path):
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(UserError, match=r'file/scene.ply: cannot be written \(.*\); choose another place'):
+    with pytest.raises(UserError, match=r'file: cannot be made \(.*\): choose another folder'):
         write_mesh(tmp_path / 'file/scene.ply', MESH)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -101,6 +102,15 @@ MIRRORED = [[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
         ([{'camera_to_world': POSE, 'fl_x': -1}], 'frame 0: fl_x is -1, expected a number from 0.001'),
         ([{'camera_to_world': POSE, 'cx': 'a'}], 'frame 0: cx is a, expected a number'),
         ({'frames': [POSE], 'fps': 0}, 'fps is 0, expected'),
+        ([POSE, turned(0, 3, 1e12)], 'frame 1: camera_to_world has a number that is not finite or beyond 1e[+]09'),
+        ([turned(0, 0, float('nan'))], 'frame 0: camera_to_world has a number that is not finite'),
+        ([[*FLAT[:11], float('inf')]], 'frame 0: camera_to_world has a number that is not finite'),
+        ([[*FLAT[:11], True]], 'frame 0: camera_to_world is not'),
+        ([['x' * 10_000_000, *[0] * 100_000]], 'frame 0: camera_to_world is not'),  # 4 TB as an array of NumPy
+        ([{'camera_to_world': POSE, 'w': 'x\n' * 10**6, 'h': 10}], r"w, h are 'x\\n.{0,40}, 10, expected"),
+        ([{'camera_to_world': POSE, 'cx': 'a\nb'}], 'frame 0: cx is a b, expected a number'),
+        (nerfstudio(camera_type=['fisheye'] * 10**5), r"camera_type \['fisheye', .{0,40} found, expected perspective"),
+        (nerfstudio(fps=None, seconds=1e-300), 'frames per second is 1.9.*e[+]300, expected a number from 0.01 to 1000'),
         (nerfstudio(camera_type='fisheye'), "camera_type 'fisheye' found, expected perspective"),
         (nerfstudio(render_width=None), 'render_width, render_height are None, 300'),
         (nerfstudio(render_width=None, render_height=None), 'lacks render_width and render_height'),
@@ -113,6 +123,21 @@ def test_files_that_are_no_paths_end_in_a_sentence(tmp_path, content, said):
         read_path_file(written(tmp_path, content))
     assert 'path.json: ' in str(raised.value)
     assert '\n' not in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ('part', 'count', 'said'),
+    [
+        ('{"frames": [', 100_000, 'is not valid JSON'),
+        ('9', 5000, 'is not valid JSON'),
+        ('0,', 10_000_000, 'has more values than 100000 frames need'),
+        ('[],', 7_000_000, 'has more values than 100000 frames need'),
+    ],
+)
+def test_sizes_are_checked_before_memory_is_taken(tmp_path, part, count, said):
+    with pytest.raises(UserError, match=said):
+        read_path_file(written(tmp_path, '[' + part * count + '0]'))
 
 
 def test_files_that_cannot_be_read(tmp_path, monkeypatch):
@@ -120,6 +145,11 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
         read_path_file(str(tmp_path / 'missing.json'))
     with pytest.raises(UserError, match='cannot be read'):
         read_path_file(str(tmp_path))
+    os.mkfifo(tmp_path / 'pipe.json')
+    os.symlink('/dev/zero', tmp_path / 'device.json')
+    for name in ('pipe.json', 'device.json'):
+        with pytest.raises(UserError, match=rf'{name}: is a pipe or a device, expected a file with a camera path'):
+            read_path_file(str(tmp_path / name))
     (tmp_path / 'binary.json').write_bytes(b'\xff\xfe\x00')
     with pytest.raises(UserError, match='is not valid JSON'):
         read_path_file(str(tmp_path / 'binary.json'))

@@ -55,3 +55,22 @@ def test_points_are_drawn_where_the_scene_has_them(points):
     picture = preview(scene, spherical(scene.cameras, 10))
     grey = (np.ptp(picture.astype(int), axis=-1) < 6) & (picture[..., 0] > 120) & (picture[..., 0] < 215)
     assert (grey[220:360, 250:400].mean() > 0.3) == (len(points) > 0)
+
+
+@pytest.mark.parametrize('position', [(0, 0, 0), (0, 0, 4), (1e9, 0, 0)])
+def test_a_path_of_one_frame_is_drawn(position):
+    scene = built_in()
+    path = spherical(scene.cameras, 1)
+    pose = np.concatenate([np.eye(3), np.array(position)[:, None]], axis=1, dtype=np.float32)
+    picture = preview(scene, path.replace(camera_to_world=pose[None]))
+    assert near(picture, RED, 30).sum() > 20  # its start
+    far = preview(scene, path)
+    assert not np.array_equal(picture, far)
+
+
+def test_a_scene_and_a_path_of_one_camera_each_in_the_same_place_are_drawn():
+    scene = built_in()
+    one = scene.indices('train')[:1]
+    cameras = scene.cameras.at(one)
+    scene = Scene(['a'], np.array(['train']), np.zeros((0, 4), np.uint8), cameras, points=np.zeros((0, 3), np.float32))
+    assert near(preview(scene, cameras), RED, 30).sum() > 20

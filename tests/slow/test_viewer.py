@@ -81,4 +81,4 @@ def test_looking_around_and_saving_a_path(url, trained):
     flags = ('--task=video', '--path=file', f'--path_file={trained / "path.json"}', '--width=16', '--show=rgb')
     output = finish(start_python('render.py', f'--model_dir={trained}', *flags))[0]
     assert 'video: ' in output
-    assert (trained / 'render/video/rgb.mp4').stat().st_size > 0
+    assert (next(trained.glob('render/video/*/rgb.mp4'))).stat().st_size > 0

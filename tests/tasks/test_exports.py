@@ -7,7 +7,7 @@ from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.export.mesh import Mesh
 from nerf.tasks import mesh, points
-from nerf.tasks.job import TaskOptions
+from nerf.tasks.job import TaskOptions, result_folder
 
 trimesh = pytest.importorskip('trimesh')
 
@@ -24,10 +24,10 @@ def job(tmp_path):
 
         scene = procedural.load(16)
         config = types.SimpleNamespace(scene_type='object')
-        trained = types.SimpleNamespace(config=config)
-        made = types.SimpleNamespace(
-            scene=scene, trained=trained, folder=tmp_path, options=TaskOptions(**options), render=render
-        )
+        trained = types.SimpleNamespace(config=config, step=7)
+        made = types.SimpleNamespace(scene=scene, trained=trained, options=TaskOptions(**options), render=render)
+        made.skip_empty = True
+        made.result_folder = lambda task, settings: result_folder(tmp_path, task, 'step_7', settings)
         made.variables = made.occupancy = None
         made.interruption = types.SimpleNamespace(check=lambda: None)
         return made
@@ -37,13 +37,13 @@ def job(tmp_path):
 
 def test_points_of_the_training_views_with_their_depths(job, tmp_path):
     points.export_points(job(write_depth=True))
-    cloud = trimesh.load(tmp_path / 'points.ply')
+    cloud = trimesh.load(tmp_path / 'points/step_7/points.ply')
     assert len(cloud.vertices) == 60 * 16 * 16
     assert (np.asarray(cloud.colors)[:, :3] == [255, 0, 0]).all()
     # All cameras are 4 away from the origin, and so look at it: the middles of their pictures are near it.
     assert np.linalg.norm(cloud.vertices, axis=1).min() < 0.2
-    assert len(list((tmp_path / 'depth').glob('*.npy'))) == 60
-    np.testing.assert_allclose(np.load(tmp_path / 'depth' / 'r_0.npy'), 3.5)
+    assert len(list((tmp_path / 'points/step_7/depth').glob('*.npy'))) == 60
+    np.testing.assert_allclose(np.load(tmp_path / 'points/step_7/depth/r_0.npy'), 3.5)
 
 
 def test_points_of_a_path_if_one_is_named(job, tmp_path):
@@ -52,7 +52,7 @@ def test_points_of_a_path_if_one_is_named(job, tmp_path):
     made.render = lambda camera, render=made.render: rendered.append(camera) or render(camera)
     points.export_points(made)
     assert len(rendered) == 60
-    assert not (tmp_path / 'depth').exists()
+    assert not (tmp_path / 'points/step_7/depth').exists()
 
 
 def test_a_mesh_in_every_file_that_is_asked_for(job, tmp_path, monkeypatch):
@@ -61,7 +61,7 @@ def test_a_mesh_in_every_file_that_is_asked_for(job, tmp_path, monkeypatch):
     found = Mesh(corners, faces, np.full((4, 3), 100, np.uint8), np.tile(np.float32([0, 0, 1]), (4, 1)))
     monkeypatch.setattr(mesh, 'extract_mesh', lambda *args: found)
     mesh.export_mesh(job(mesh_endings=('ply', 'obj', 'glb')))
-    assert sorted(path.name for path in tmp_path.glob('mesh.*')) == ['mesh.glb', 'mesh.obj', 'mesh.ply']
-    assert trimesh.load(tmp_path / 'mesh.ply').volume == pytest.approx(1 / 6)
+    assert sorted(path.name for path in (tmp_path / 'mesh/step_7').glob('mesh.*')) == ['mesh.glb', 'mesh.obj', 'mesh.ply']
+    assert trimesh.load(tmp_path / 'mesh/step_7/mesh.ply').volume == pytest.approx(1 / 6)
     with pytest.raises(UserError, match='stl'):
-        mesh.export_mesh(job(mesh_endings=('stl',)))
+        mesh.check_mesh(None, None, TaskOptions(mesh_endings=('stl',)))

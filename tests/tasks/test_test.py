@@ -66,3 +66,21 @@ def test_views_of_one_size_are_not(measured):
     report, table = measured(WIDTHS[:1])
     assert 'by_width' not in report
     assert table.width.tolist() == [32, 32]
+
+
+@pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'flip'])
+@pytest.mark.parametrize('ending', views.ENDINGS)
+def test_a_view_is_finished_when_all_its_pictures_are_whole(tmp_path, ending, damage):
+    scene = scene_of(WIDTHS)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    for each in views.ENDINGS:
+        imageio.imwrite(tmp_path / f'{scene.stem(1)}_{each}.png', noise)
+    assert views.is_finished(tmp_path, scene, 1)
+    path = tmp_path / f'{scene.stem(1)}_{ending}.png'
+    content = path.read_bytes()
+    path.unlink()
+    if damage == 'flip':
+        path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
+    elif damage != 'missing':
+        path.write_bytes(content[: 0 if damage == 'empty' else -100])
+    assert not views.is_finished(tmp_path, scene, 1)

@@ -10,7 +10,7 @@ from nerf.errors import UserError
 from nerf.models import make_model
 from nerf.paths import PathOptions
 from nerf.render import outputs
-from nerf.tasks import video
+from nerf.tasks import job, video
 from nerf.tasks.job import TaskOptions
 
 FRAMES = 5
@@ -22,15 +22,21 @@ def scene():
     return procedural.load(16)
 
 
-class Job:
+class KnownJob(job.Job):
     """A job whose pictures are known and counted: brighter, and farther, from frame to frame."""
 
     def __init__(self, scene, folder, **options):
-        config = types.SimpleNamespace(scene_type='object', video=types.SimpleNamespace(fps=10, num_frames=FRAMES))
-        self.trained = types.SimpleNamespace(step=7, config=config, model=make_model('mipnerf', SMALL))
-        self.scene, self.folder, self.background, self.skip_empty = scene, folder, 'white', True
-        self.options = TaskOptions(**options)
+        config = types.SimpleNamespace(
+            scene_type='object',
+            skip_empty=True,
+            data=types.SimpleNamespace(background='white'),
+            video=types.SimpleNamespace(fps=10, num_frames=FRAMES),
+        )
+        trained = types.SimpleNamespace(step=7, config=config, model=make_model('mipnerf', SMALL))
+        super().__init__(trained, None, None, None, None, scene, folder, '', True, None, TaskOptions(**options))
         self.rendered, self.dies_after = 0, None
+
+    __setattr__ = object.__setattr__
 
     def render(self, camera, with_normals=False):
         if self.rendered == self.dies_after:
@@ -47,13 +53,13 @@ class Job:
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in sorted((folder / 'video' / 'frames').iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((folder / 'video/spherical_step_7/frames').iterdir())}
 
 
 def test_what_was_asked_for_is_made_in_the_size_of_the_images(scene, tmp_path):
-    job = Job(scene, tmp_path, show=('rgb', 'depth+normals_camera'), endings=('mp4', 'gif'))
-    video.render_video(job)
-    folder = tmp_path / 'video'
+    made = KnownJob(scene, tmp_path, show=('rgb', 'depth+normals_camera'), endings=('mp4', 'gif'))
+    video.render_video(made)
+    folder = tmp_path / 'video/spherical_step_7'
     assert sorted(path.name for path in folder.glob('*.*')) == [
         'depth+normals_camera.gif',
         'depth+normals_camera.mp4',
@@ -70,26 +76,26 @@ def test_what_was_asked_for_is_made_in_the_size_of_the_images(scene, tmp_path):
 
 
 def test_a_stopped_video_goes_on_and_ends_with_the_same_frames(scene, tmp_path):
-    whole = Job(scene, tmp_path / 'whole')
+    whole = KnownJob(scene, tmp_path / 'whole')
     video.render_video(whole)
     assert whole.rendered == FRAMES
-    first = Job(scene, tmp_path / 'parts')
+    first = KnownJob(scene, tmp_path / 'parts')
     first.dies_after = 3
     with pytest.raises(KeyboardInterrupt):
         video.render_video(first)
-    assert not list((tmp_path / 'parts' / 'video').glob('*.mp4'))
-    second = Job(scene, tmp_path / 'parts')
+    assert not list((tmp_path / 'parts').rglob('*.mp4'))
+    second = KnownJob(scene, tmp_path / 'parts')
     video.render_video(second)
     assert second.rendered == FRAMES - 3
     assert contents(tmp_path / 'parts') == contents(tmp_path / 'whole')
-    other = Job(scene, tmp_path / 'parts', path_options=PathOptions(elevation=10.0))
+    other = KnownJob(scene, tmp_path / 'parts', path_options=PathOptions(elevation=10.0))
     video.render_video(other)
     assert other.rendered == FRAMES
 
 
 def test_one_range_of_depths_for_the_whole_video(scene, tmp_path):
-    video.render_video(Job(scene, tmp_path))
-    files = sorted((tmp_path / 'video' / 'frames').iterdir())
+    video.render_video(KnownJob(scene, tmp_path))
+    files = sorted((tmp_path / 'video/spherical_step_7/frames').iterdir())
     low, high = video.video_range(files, 'depth')
     depths = np.stack([video.read_frame(file)['depth'] for file in files])
     np.testing.assert_allclose((low, high), np.percentile(depths, [1, 99]), rtol=1e-6)
@@ -102,10 +108,10 @@ def test_one_range_of_depths_for_the_whole_video(scene, tmp_path):
 
 
 def test_the_preview_renders_nothing(scene, tmp_path):
-    job = Job(scene, tmp_path, preview=True)
-    video.render_video(job)
-    assert job.rendered == 0
-    assert imageio.imread(tmp_path / 'path.png').shape[2] == 3
+    made = KnownJob(scene, tmp_path, preview=True)
+    video.render_video(made)
+    assert made.rendered == 0
+    assert imageio.imread(tmp_path / 'video/spherical_step_7/path.png').shape[2] == 3
 
 
 @pytest.mark.parametrize(
@@ -118,19 +124,51 @@ def test_the_preview_renders_nothing(scene, tmp_path):
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_rendered(scene, tmp_path, options, message):
-    job = Job(scene, tmp_path, **options)
+    made = KnownJob(scene, tmp_path, **options)
     with pytest.raises(UserError, match=message):
-        video.render_video(job)
-    assert job.rendered == 0
+        video.render_video(made)
+    assert made.rendered == 0
     assert not list(tmp_path.iterdir())
 
 
 def test_every_kind_of_picture_is_a_picture(scene, tmp_path):
-    job = Job(scene, tmp_path)
+    made = KnownJob(scene, tmp_path)
     camera = scene.camera(0)
-    frame = job.render(camera, with_normals=True)
+    frame = made.render(camera, with_normals=True)
     frame |= {output.field: frame['depth'] for output in outputs.OUTPUTS.values() if output.quantity}
     for name, output in outputs.OUTPUTS.items():
         picture = outputs.show(name, frame, camera, (2.0, 5.0) if output.is_ranged else None)
         assert picture.shape == (16, 16, 3), name
         assert picture.dtype == np.uint8, name
+
+
+def test_what_is_shown_besides_adds_to_the_frames_and_deletes_nothing(scene, tmp_path):
+    video.render_video(KnownJob(scene, tmp_path, endings=('gif',)))
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'video/spherical_step_7').glob('*.gif')}
+    made = KnownJob(scene, tmp_path, show=('normals',), endings=('gif',))
+    video.render_video(made)
+    assert made.rendered == FRAMES
+    made = KnownJob(scene, tmp_path, show=('rgb', 'normals', 'depth'), endings=('gif',))
+    video.render_video(made)
+    assert made.rendered == 0
+    after = {path.name: path.read_bytes() for path in (tmp_path / 'video/spherical_step_7').glob('*.gif')}
+    assert sorted(after) == ['depth.gif', 'normals.gif', 'rgb.gif']
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize('damage', [b'', b'PK', 'cut', 'flip', 'link'])
+def test_a_damaged_frame_is_made_again(scene, tmp_path, damage):
+    video.render_video(KnownJob(scene, tmp_path))
+    frame = tmp_path / 'video/spherical_step_7/frames/0002.npz'
+    content = frame.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    if damage == 'link':
+        frame.rename(tmp_path / 'elsewhere')
+        frame.symlink_to(tmp_path / 'elsewhere')
+    else:
+        frame.write_bytes({'cut': content[:middle], 'flip': flipped}.get(damage, damage))
+    made = KnownJob(scene, tmp_path)
+    video.render_video(made)
+    assert made.rendered == 1
+    assert frame.read_bytes() == content

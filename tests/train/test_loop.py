@@ -1,6 +1,8 @@
+import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 
 import imageio.v3 as imageio
@@ -15,8 +17,10 @@ from nerf.config import resolve
 from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.host.processes import Interruption
+from nerf.paths import PathOptions
 from nerf.tasks.job import TaskOptions
 from nerf.train import loop as training
+from nerf.train.board import Board
 from nerf.train.checkpoints import Checkpoints
 from nerf.train.run_folder import load
 
@@ -43,28 +47,28 @@ def parameters(folder, step=None):
 
 
 def test_a_run_learns(finished):
-    report = json.loads((finished / 'render/test/metrics.json').read_text())
+    report = json.loads((finished / 'render/test/step_40/metrics.json').read_text())
     assert report['mean']['psnr'] > report['background_psnr'] + 0.5
     assert report['step'] == 40
     assert len(report['images']) == 10
     assert report['mean']['psnr'] == pytest.approx(np.mean([image['psnr'] for image in report['images']]))
-    table = pd.read_csv(finished / 'render/test/metrics.csv')
+    table = pd.read_csv(finished / 'render/test/step_40/metrics.csv')
     assert table.psnr.tolist() == pytest.approx([image['psnr'] for image in report['images']])
     assert 'SSIM' in report['protocol']
 
 
 def test_the_files_of_a_run(finished):
     for ending in ('rgb', 'depth', 'acc'):
-        assert imageio.imread(finished / f'render/test/r_3_{ending}.png').shape[:2] == (16, 16)
+        assert imageio.imread(finished / f'render/test/step_40/r_3_{ending}.png').shape[:2] == (16, 16)
     for name in ('rgb', 'depth'):
-        assert imageio.imread(finished / f'render/video/{name}.mp4').shape == (4, 16, 16, 3)
+        assert imageio.imread(finished / f'render/video/spherical_step_40/{name}.mp4').shape == (4, 16, 16, 3)
     assert Checkpoints(str(finished / 'checkpoints')).steps() == [20, 40]
     assert list(finished.glob('events.out.tfevents.*'))
 
 
 def test_a_finished_run_does_only_what_is_missing(finished, caplog):
-    picture = finished / 'render/test/r_3_rgb.png'
-    kept = finished / 'render/test/r_4_rgb.png'
+    picture = finished / 'render/test/step_40/r_3_rgb.png'
+    kept = finished / 'render/test/step_40/r_4_rgb.png'
     before, time = picture.read_bytes(), kept.stat().st_mtime_ns
     picture.unlink()
     log.propagate = True
@@ -77,26 +81,51 @@ def test_a_finished_run_does_only_what_is_missing(finished, caplog):
     assert kept.stat().st_mtime_ns == time
 
 
-def test_another_step_is_rendered_anew(finished):
-    rgb = finished / 'render/test/r_3_rgb.png'
-    final = rgb.read_bytes()
-    running.render(str(finished), ['test'], 20, None, TaskOptions(chunk=7))
-    assert json.loads((finished / 'render/test/metrics.json').read_text())['step'] == 20
-    assert rgb.read_bytes() != final
-    running.render(str(finished), ['test'], None, None, TaskOptions())
-    assert rgb.read_bytes() == final
+def files_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_nothing_that_was_finished_is_deleted(finished):
+    """Other steps, other data, other paths and what a user wrote beside them only add files."""
+    (finished / 'render/test/step_40/my_notes.txt').write_text('good')
+    before = files_of(finished / 'render')
+    renders = [
+        (['test'], 20, None, TaskOptions(chunk=7)),
+        (['test'], None, None, TaskOptions(skip_empty=False)),
+        (['video'], None, None, TaskOptions(path_options=PathOptions(elevation=20.0, num_frames=2), endings=('gif',))),
+        (['video'], None, None, TaskOptions(path='train', path_options=PathOptions(num_frames=2), preview=True)),
+    ]
+    for tasks, step, data_dir, options in renders:
+        running.render(str(finished), tasks, step, data_dir, options)
+        after = files_of(finished / 'render')
+        assert after.keys() > before.keys()
+        assert {name: after[name] for name in before} == before
+        before = after
+    assert json.loads((finished / 'render/test/step_20/metrics.json').read_text())['step'] == 20
+    assert not json.loads((finished / 'render/test/step_40_skip_empty_false/metrics.json').read_text())['skip_empty']
+    assert (finished / 'render/video/spherical_step_40_2/rgb.gif').exists()
+    assert (finished / 'render/video/train_step_40/path.png').exists()
+
+
+def test_a_link_in_the_folder_of_a_run_is_not_followed(finished, tmp_path):
+    (tmp_path / 'test').mkdir()
+    (tmp_path / 'test/thesis.tex').write_text('mine')
+    shutil.copytree(finished, tmp_path / 'run')
+    shutil.rmtree(tmp_path / 'run/render/test')
+    (tmp_path / 'run/render/test').symlink_to(tmp_path / 'test')
+    with pytest.raises(UserError, match='render/test: found a link'):
+        running.render(str(tmp_path / 'run'), ['test'], None, None, TaskOptions())
+    assert [path.name for path in (tmp_path / 'test').iterdir()] == ['thesis.tex']
 
 
 def test_the_occupancy_grid_is_built_once(finished, caplog):
     grid = finished / 'render/occupancy_40.npz'
-    before, picture = grid.read_bytes(), finished / 'render/test/r_3_rgb.png'
+    before, picture = grid.read_bytes(), finished / 'render/test/step_40/r_3_rgb.png'
     skipping = picture.read_bytes()
     log.propagate = True
     with caplog.at_level(logging.INFO):
         running.render(str(finished), ['test'], None, None, TaskOptions(skip_empty=False))
         assert 'grid built' not in caplog.text
-        assert 'field evaluations: 0.0819 M of 0.0819 M (1.0 times fewer)' in caplog.text
-        assert not json.loads((finished / 'render/test/metrics.json').read_text())['skip_empty']
         grid.write_bytes(before[: len(before) // 2])
         running.render(str(finished), ['test'], None, None, TaskOptions())
         assert caplog.text.count('occupancy grid built') == 1
@@ -120,18 +149,18 @@ def test_without_images_views_are_rendered_and_metrics_left_out(tmp_path, caplog
     config = tiny.get_config()
     config.data.width, config.num_steps, config.test_every = 8, 2, 5
     running.run(config, str(source), str(tmp_path / 'run'))
-    assert len(json.loads((tmp_path / 'run/render/test/metrics.json').read_text())['images']) == 2
+    assert len(json.loads((tmp_path / 'run/render/test/step_2/metrics.json').read_text())['images']) == 2
     source.rename(tmp_path / 'moved')
-    for file in (tmp_path / 'run/render/test').iterdir():
+    for file in (tmp_path / 'run/render/test/step_2').iterdir():
         file.unlink()
     log.propagate = True
     with caplog.at_level(logging.INFO):
         running.render(str(tmp_path / 'run'), ['test'], None, None, TaskOptions())
     assert 'metrics are left out' in caplog.text
-    assert (tmp_path / 'run/render/test/r_5_rgb.png').exists()
-    assert not (tmp_path / 'run/render/test/metrics.json').exists()
+    assert (tmp_path / 'run/render/test/step_2/r_5_rgb.png').exists()
+    assert not (tmp_path / 'run/render/test/step_2/metrics.json').exists()
     running.render(str(tmp_path / 'run'), ['test'], None, str(tmp_path / 'moved'), TaskOptions())
-    assert (tmp_path / 'run/render/test/metrics.json').exists()
+    assert (tmp_path / 'run/render/test/step_2/metrics.json').exists()
 
 
 def test_interrupted_and_resumed_is_bit_identical(finished, tmp_path):
@@ -155,7 +184,7 @@ def test_interrupted_and_resumed_is_bit_identical(finished, tmp_path):
 def test_nonfinite_steps_stop_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(training, 'MAX_SKIPPED_IN_ROW', 5)
     config = tiny.get_config()
-    config.losses.mse = float('nan')
+    config.optimizer.learning_rate, config.optimizer.warmup_steps = 1e11, 0
     with pytest.raises(UserError, match=r'not finite in \d+ steps in a row; lower config.optimizer.learning_rate'):
         running.run(config, None, str(tmp_path))
 
@@ -179,3 +208,77 @@ def test_blank_mse_is_the_error_of_the_best_single_colour():
     errors = [np.mean((white - white.mean(0) - shift) ** 2) for shift in (0, 0.05, -0.05)]
     assert training.constant_colour_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
     assert errors[0] < min(errors[1:])
+
+
+def test_an_error_of_ours_is_told_after_the_state_was_saved(tmp_path):
+    def fail(step, state):
+        if step == 13:
+            raise UserError('something of ours')
+
+    config = resolve(tiny.get_config())
+    running.prepare(str(tmp_path))
+    with pytest.raises(UserError, match='something of ours'):
+        training.train(config, procedural.load(16), str(tmp_path), Interruption(), [fail])
+    assert Checkpoints(str(tmp_path / 'checkpoints')).steps() == [13]
+
+
+def test_no_tensorboard_file_ends_a_training(tmp_path, caplog):
+    """A file where CLU wants a folder: it raises at each call, here or from its threads."""
+    (tmp_path / 'file').write_text('')
+    log.propagate = True
+    with caplog.at_level(logging.WARNING):
+        board = Board(str(tmp_path / 'file'), is_first=True)
+        for step in range(3):
+            board.write_scalars(step, {'a': 1.0})
+            board.flush()
+    assert caplog.text.count('TensorBoard files cannot be written') == 1
+
+
+def test_a_refused_start_leaves_nothing(tmp_path):
+    for change in ({'batch_size': 0}, {'final_tasks': ('zzz',)}, {'scene': 'lego'}):
+        config = tiny.get_config()
+        config.update(change)
+        with pytest.raises(UserError):
+            running.run(config, None, str(tmp_path / 'run'))
+        assert not (tmp_path / 'run').exists()
+
+
+def test_a_run_is_trained_longer_exactly_even_if_it_is_stopped(finished, tmp_path, caplog):
+    config = tiny.get_config()
+    config.num_steps, config.final_tasks = 60, ()
+    for name in ('whole', 'parts'):
+        shutil.copytree(finished, tmp_path / name)
+    log.propagate = True
+    with caplog.at_level(logging.INFO):
+        running.run(config, None, str(tmp_path / 'whole'))
+    assert 'training longer: 60 steps where it was 40; the learning rate steps from 0.0002 to 0.000431' in caplog.text
+    description = json.loads((tmp_path / 'whole/run.json').read_text())
+    assert description['legs'] == [[0, 40], [40, 60]]
+    assert 40 in Checkpoints(str(tmp_path / 'whole/checkpoints')).steps()
+
+    def stop(step, state):
+        if step == 47:
+            raise UserError('stop')
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, 'watching', lambda *args: contextlib.nullcontext([stop]))
+        with pytest.raises(UserError, match='stop'):
+            running.run(config, None, str(tmp_path / 'parts'))
+    running.run(config, None, str(tmp_path / 'parts'))
+    jax.tree.map(np.testing.assert_array_equal, parameters(tmp_path / 'whole'), parameters(tmp_path / 'parts'))
+    config.num_steps = 50
+    with pytest.raises(UserError, match='a run can be trained longer, not shorter'):
+        running.run(config, None, str(tmp_path / 'parts'))
+
+
+def test_a_folder_without_checkpoints_takes_the_mended_command(tmp_path):
+    config = tiny.get_config()
+    config.num_steps, config.final_tasks = 4, ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, 'train', lambda *args: (_ for _ in ()).throw(UserError('failed')))
+        with pytest.raises(UserError, match='failed'):
+            running.run(config, None, str(tmp_path))
+    assert (tmp_path / 'run.json').exists()
+    config.batch_size = 32
+    running.run(config, None, str(tmp_path))
+    assert Checkpoints(str(tmp_path / 'checkpoints')).steps() == [4]

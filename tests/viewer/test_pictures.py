@@ -9,12 +9,13 @@ from configs import tiny
 from nerf import lifting
 from nerf.config import resolve
 from nerf.data.scene import stack_cameras
+from nerf.host.processes import Interrupted
 from nerf.models import make_model
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Renderer
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import init_state
-from nerf.viewer import work
+from nerf.viewer import failures, work
 from nerf.viewer.pictures import SIZES, Pace, Pictures, Settings, finer, to_show
 from nerf.viewer.session import Sessions
 from nerf.viewer.views import View, camera_of, from_browser, shape_of
@@ -200,3 +201,46 @@ def test_who_moves_all_the_time_is_shown_something(trained, pictures, monkeypatc
             sessions, pictures, variables, lambda i=i: sessions.change(session, dataclasses.replace(VIEW, fov=0.2 + i))
         )
     assert len(page.shown) == 3
+
+
+@pytest.mark.parametrize('odd', [{'fov': 0.0}, {'aspect': 0.0}, {'aspect': np.nan}])
+def test_a_request_that_fails_is_logged_and_ends_neither_viewer_nor_training(trained, pictures, caplog, monkeypatch, odd):
+    _, variables, _ = trained
+    monkeypatch.setattr(failures._log, 'propagate', True)
+    sessions, page = Sessions(), Page()
+    session = sessions.add(page)
+    sessions.change(session, dataclasses.replace(VIEW, **odd))
+    assert work.work(sessions, pictures, variables)
+    (record,) = caplog.records
+    assert record.getMessage().startswith('viewer: a picture failed (')
+    assert '\n' not in record.getMessage()
+    assert record.exc_info is None
+    state = types.SimpleNamespace(variables=variables, step=np.zeros(1))
+    Watcher(sessions, pictures)(1, state)  # nor this
+    assert page.shown == []
+    sessions.change(session, VIEW)
+    assert work.work(sessions, pictures, variables)
+    assert len(page.shown) == 1
+
+
+def test_a_refinement_that_fails_is_not_tried_again(trained, pictures, monkeypatch):
+    _, variables, _ = trained
+    sessions, page = Sessions(), Page()
+    sessions.change(sessions.add(page), VIEW)
+    monkeypatch.setattr(pictures, 'answer_size', lambda settings: 1024)
+    assert work.work(sessions, pictures, variables)
+    monkeypatch.setattr(page, 'show', lambda *args: 1 / 0, raising=False)
+    assert work.work(sessions, pictures, variables)
+    assert not work.work(sessions, pictures, variables)
+
+
+def test_an_interruption_is_no_failure(trained, pictures):
+    _, variables, _ = trained
+    sessions = Sessions()
+    sessions.change(sessions.add(Page()), VIEW)
+
+    def interrupt():
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        work.work(sessions, pictures, variables, interrupt)

@@ -1,3 +1,4 @@
+import dataclasses
 import socket
 import sys
 import types
@@ -7,33 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import tiny
-from nerf.config import resolve
 from nerf.data import procedural
 from nerf.data.scene import Scene
 from nerf.errors import UserError
-from nerf.models import make_model
 from nerf.paths.files import read_path_file
+from nerf.viewer import panel as panels
 from nerf.viewer import server
 from nerf.viewer import stage as stages
 from nerf.viewer.panel import Panel
 from nerf.viewer.server import Address, check, serving
 from nerf.viewer.session import Sessions
-from nerf.viewer.views import from_browser, to_browser
+from nerf.viewer.views import from_browser, to_browser, view_of
 
 pytest.importorskip('viser')
 ANY = Address(port=0)
-
-
-@pytest.fixture
-def stage(tmp_path):
-    config = resolve(tiny.get_config())
-    names, split, cameras = procedural.views(16)
-    pixels = np.zeros((len(names) * 256, 4), np.uint8)
-    pixels[:256, :3] = np.arange(256)[:, None]
-    pixels[..., 3] = 255
-    model = make_model('instant', {'num_proposal': 4, 'num_samples': 4})
-    return stages.make_stage(model, Scene(names, split, pixels, cameras), config, str(tmp_path))
 
 
 @pytest.fixture
@@ -218,6 +206,87 @@ def test_a_path_of_keyframes_is_saved(page, stage):
     assert (found.size, found.fps, len(found.poses)) == ((16, 16), 30, stage.num_frames)
     np.testing.assert_allclose(found.poses[0], from_browser(client.camera.wxyz, [0, -9, 0]), atol=1e-5)
     np.testing.assert_allclose(found.poses[-1, :, 3], [2, -9, 0], atol=1e-5)
+
+
+def test_values_that_no_control_offers_change_nothing(page, stage, said):
+    client, sessions, _ = page
+    before = sessions.next_request(0)
+    for label, values in {
+        'Show': ('no such\0thing', None, ['colour']),
+        'Level': ('x' * 10_000, 7),
+        'Resolution': ('0', '10000000000', float('nan')),
+        'Field of view': (float('nan'), 'wide', 10**400, None),
+    }.items():
+        control = client.controls[label]
+        fine = control.value
+        for value in values:
+            control.value = value
+            control.use()
+        control.use(fine)
+    assert sessions.next_request(0) is None
+    assert before.settings == next(iter(sessions._sessions)).settings
+    client.controls['Field of view'].use(1e300)
+    assert 0 < client.camera.fov <= np.pi  # within the limits of the control
+    assert all('\n' not in line and '\0' not in line for _, line in said())
+
+
+@pytest.mark.parametrize(
+    'odd',
+    [
+        {'position': np.array([np.nan, 0, 0])},
+        {'position': np.array([1e30, 0, 0])},
+        {'position': np.zeros(2)},
+        {'wxyz': np.zeros(4)},
+        {'wxyz': np.array('text')},
+        {'fov': 0.0},
+        {'fov': np.nan},
+        {'aspect': -1.5},
+        {'aspect': np.inf},
+        {'aspect': None},
+    ],
+)
+def test_a_camera_that_is_none_is_ignored(page, odd):
+    client, sessions, _ = page
+    before = sessions.next_request(0).view
+    fine = dict(vars(client.camera))
+    vars(client.camera).update(odd)
+    client.camera.moved[0](None)
+    assert sessions.next_request(0) is None
+    client.controls['Training cameras'].use(False)
+    assert sessions.next_request(0).view is before
+    client.controls['Add keyframe'].use()
+    assert client.controls[''].content.startswith('Not added')
+    vars(client.camera).update(fine)
+    client.controls['Add keyframe'].use()
+    assert client.controls[''].content == '1 keyframe'
+
+
+def test_a_window_without_height_is_no_view():
+    class Handle:
+        wxyz, position, fov = (1.0, 0, 0, 0), (0.0, 0, 0), 0.8
+
+        @property
+        def aspect(self):
+            return 300 / 0
+
+    assert view_of(Handle()) is None
+
+
+def test_paths_that_cannot_be_saved_end_in_a_sentence_on_the_page(page, stage, monkeypatch, said):
+    client, _, panel = page
+    monkeypatch.setattr(panels, 'MOST_KEYFRAMES', 2)
+    for _ in range(3):
+        client.controls['Add keyframe'].use()
+    assert client.controls[''].content.startswith('Not added: 2 keyframes at most')
+    panel._stage = dataclasses.replace(stage, num_frames=10**9)
+    client.controls['Save path'].use()
+    assert client.controls[''].content == 'config.video.num_frames: found 1000000000, expected 1 to 100000'
+    panel._stage = dataclasses.replace(stage, path_file=Path('/dev/null/path.json'))
+    client.controls['Save path'].use()
+    assert 'path.json: cannot be written' in client.controls[''].content
+    panel._stage = dataclasses.replace(stage, path_file=Path('a\0b/path.json'))
+    client.controls['Save path'].use()  # raises ValueError
+    assert said()[-1] == ('WARNING', 'viewer: a request of a browser failed (ValueError: embedded null byte)')
 
 
 def test_marks_are_chosen_evenly_and_do_not_touch(stage, monkeypatch):

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from nerf.data.capture.images import camera_groups, copy_frames, copy_photos
+from nerf.data.formats.colmap_model import read_model
 from nerf.errors import UserError, exit_with_sentence
 from nerf.host.files import atomic_folder
 
@@ -48,7 +49,8 @@ def capture(source: str, out: str, max_size: int = 1600, frames: int = 120) -> s
             return reconstruct(pycolmap, images, names, pairs, scene.parent, sparse)
         except OSError as error:
             raise UserError(
-                f'{error.filename or out}: cannot be read or written ({error.strerror}); check your permissions'
+                f'{error.filename or out}: cannot be read or written ({error.strerror or error}); '
+                'check your permissions and the space left on the disk'
             ) from error
 
 
@@ -110,11 +112,24 @@ def reconstruct(
     with stage('mapping'):
         model = find_cameras(pycolmap, database, images, work / 'models')
         model.write(sparse)
+        check_written(sparse)
     found = model.num_reg_images()
     error, points = model.compute_mean_reprojection_error(), model.num_points3D()
     said = f'{found} of {len(names)} images have a camera; {points:,} points, mean reprojection error {error:.2f} px'
     without = sorted(set(names) - {model.image(image_id).name for image_id in model.reg_image_ids()})
     return f'{said}; without a camera: {", ".join(without[:5])}{", ..." if without[5:] else ""}' if without else said
+
+
+def check_written(sparse: Path) -> None:
+    """Refuse a model that cannot be read back: COLMAP does not report a full disk.
+
+    Raises:
+        UserError: the model is incomplete.
+    """
+    try:
+        read_model(str(sparse))
+    except UserError as error:
+        raise UserError(f'mapping: the written model cannot be read ({error}); check the space on the disk') from error
 
 
 @contextmanager

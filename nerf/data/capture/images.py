@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from nerf.errors import UserError
 
 KEPT_ENDINGS = ('.jpg', '.jpeg', '.png')
 JPEG_QUALITY = 95
+# ffmpeg's option to output each frame of a video once, where it would repeat frames to fill a constant rate.
+EACH_ONCE = ('-fps_mode', 'passthrough')
 # EXIF tags: orientation, pointer to the camera settings, and the focal lengths in these.
 ORIENTATION, LENS_SETTINGS, FOCAL_LENGTHS = 0x0112, 0x8769, (0x920A, 0xA405)
 
@@ -77,27 +79,47 @@ def write_image(path: Path, image: Image.Image, max_size: int) -> None:
 def copy_frames(video: str, folder: Path, count: int, max_size: int) -> list[str]:
     """Write the sharpest frame of each of `count` equal parts of a video to `folder` as JPEG.
 
+    The frames are counted by decoding the video once: its header may lack duration and frame rate (of what browsers record) or
+    be wrong about them.
+
     Returns:
         Their names, in the order of the video.
 
     Raises:
         UserError: a file that cannot be read as a video.
+        OSError: an image cannot be written.
     """
-    names = []
-    try:
-        about = imageio.immeta(video, plugin='FFMPEG')
-        total = max(1, round(about['fps'] * about['duration']))
-        for frame in sharpest(imageio.imiter(video, plugin='FFMPEG'), total, count):
-            names.append(f'frame_{len(names):04d}.jpg')
-            write_image(folder / names[-1], Image.fromarray(frame), max_size)
-    except Exception as error:  # ffmpeg and imageio raise almost anything
-        reason = ' '.join(str(error).split())[:200]
-        raise UserError(f'{video}: cannot be read as a video ({reason}); give a video file or a folder of photos') from error
+    options, names = reading_options(video), []
+    total = sum(1 for _ in frames_of(video, options))
+    for frame in sharpest(frames_of(video, options), total, count):
+        names.append(f'frame_{len(names):04d}.jpg')
+        write_image(folder / names[-1], Image.fromarray(frame), max_size)
     return names
 
 
+def reading_options(video: str) -> tuple[str, ...]:
+    """Return the options to read each frame of a video once; none for an ffmpeg before 5.1, which lacks them."""
+    try:
+        return EACH_ONCE if next(frames_of(video, EACH_ONCE), None) is not None else ()
+    except UserError:
+        return ()
+
+
+def frames_of(video: str, options: Sequence[str] = ()) -> Iterator[np.ndarray]:
+    """Yield the frames of a video, uint8 [height, width, 3], read with these options of ffmpeg.
+
+    Raises:
+        UserError: a file that cannot be read as a video.
+    """
+    try:
+        yield from imageio.imiter(video, plugin='FFMPEG', output_params=list(options))
+    except Exception as error:  # ffmpeg and imageio raise almost anything
+        reason = ' '.join(str(error).split())[:200]
+        raise UserError(f'{video}: cannot be read as a video ({reason}); give a video file or a folder of photos') from error
+
+
 def sharpest(frames: Iterator[np.ndarray], total: int, count: int) -> Iterator[np.ndarray]:
-    """Yield the sharpest frame, uint8 [height, width, 3], of each of `count` equal parts of about `total`; all if fewer."""
+    """Yield the sharpest frame, uint8 [height, width, 3], of each of `count` equal parts of `total`; all if fewer."""
     part, best, frame = 0, -1.0, None
     for i, candidate in enumerate(frames):
         if frame is not None and min(i * count // total, count - 1) > part:

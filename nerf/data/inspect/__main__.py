@@ -66,7 +66,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument('--width', type=int, help='or their width, px')
     parser.add_argument('--near', type=float, help='near bound of rays to try')
     parser.add_argument('--far', type=float, help='far bound of rays to try')
-    parser.add_argument('--out', help='a PNG to draw: cameras, points and photos')
+    parser.add_argument('--out', type=os.path.expanduser, help='a PNG to draw: cameras, points and photos')
     given = parser.parse_args(args)
     if given.out is not None:
         _check_out(given.out)

@@ -1,5 +1,10 @@
+import errno
+import os
+import signal
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
@@ -7,7 +12,8 @@ import pytest
 from PIL import Image
 
 from nerf.data.capture import __main__ as capture
-from nerf.data.capture.images import camera_groups, copy_frames, copy_photos, sharpest, sharpness
+from nerf.data.capture import images as images_module
+from nerf.data.capture.images import camera_groups, copy_frames, copy_photos, frames_of, sharpest, sharpness
 from nerf.data.formats.colmap_model import read_model
 from nerf.errors import UserError
 
@@ -245,3 +251,109 @@ def test_the_sharpest_frame_of_each_part_of_a_video_is_taken(tmp_path):
         wanted = Image.fromarray(frames[i]).resize((24, 16), Image.Resampling.LANCZOS)
         difference = np.asarray(Image.open(tmp_path / name), np.float64) - np.asarray(wanted)
         assert np.abs(difference).mean() < 15
+
+
+def encoded(path, count, *options):
+    """A video of so many frames written by ffmpeg to a pipe, as browsers do: the header has no duration; frame i is 10 + i."""
+    ffmpeg = pytest.importorskip('imageio_ffmpeg').get_ffmpeg_exe()
+    frames = (10 + np.arange(count, dtype=np.uint8)).repeat(48 * 64 * 3)
+    command = [ffmpeg, '-loglevel', 'error', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', '64x48', *options, '-']
+    made = subprocess.run(command, input=frames.tobytes(), stdout=subprocess.PIPE, check=True)
+    path.write_bytes(made.stdout)
+    return str(path)
+
+
+WEBM = ('-c:v', 'libvpx', '-crf', '4', '-b:v', '1M', '-f', 'webm')
+MJPEG = ('-c:v', 'mjpeg', '-q:v', '1', '-fps_mode', 'passthrough', '-f', 'matroska')
+VIDEOS = {
+    'browser.webm': ('-r', '30', '-i', '-', *WEBM, '-live', '1'),
+    'uneven.mkv': ('-r', '30', '-i', '-', '-vf', 'settb=1/1000,setpts=N*400+mod(N*N\\,17)', *MJPEG),
+    'fast.mkv': ('-r', '1000', '-i', '-', *MJPEG),
+}
+
+
+@pytest.mark.parametrize('name', VIDEOS)
+def test_frames_are_taken_evenly_from_those_that_are_there(tmp_path, name):
+    video = encoded(tmp_path / name, 200, *VIDEOS[name])
+    about = imageio.immeta(video, plugin='FFMPEG')
+    assert round(about['fps'] * about['duration']) != 200  # what its header says of their number
+    names = copy_frames(video, tmp_path, 50, 64)
+    assert len(names) == 50
+    found = np.array([np.asarray(Image.open(tmp_path / name), np.float64).mean() - 10 for name in names])
+    np.testing.assert_allclose(found, 4 * np.arange(50) + 1.5, atol=4)  # one of each four
+    assert len(copy_frames(video, tmp_path, 300, 64)) == 200  # none twice
+
+
+def test_an_old_ffmpeg_reads_frames_without_the_option(tmp_path, monkeypatch):
+    video = encoded(tmp_path / 'video.mkv', 12, *VIDEOS['fast.mkv'])
+    monkeypatch.setattr(images_module, 'EACH_ONCE', ('-no_such_option', '1'))
+    with pytest.raises(UserError, match='cannot be read as a video'):
+        list(frames_of(video, images_module.EACH_ONCE))
+    assert len(copy_frames(video, tmp_path, 4, 64)) == 4
+
+
+def test_a_full_disk_ends_in_a_sentence_and_nothing_is_left(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycolmap', stand_in())
+    video = encoded(tmp_path / 'video.mkv', 12, *VIDEOS['fast.mkv'])
+
+    def fail(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, 'save', fail)
+    monkeypatch.setattr(images_module.shutil, 'copyfile', fail)
+    for source in (str(photos), video):
+        with pytest.raises(UserError, match=r'scene: cannot be read or written \(No space left on device\); check') as caught:
+            capture.capture(source, str(tmp_path / 'scene'))
+        assert 'as a video' not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ['video.mkv']
+
+
+def test_a_model_that_was_written_in_part_is_refused(photos, tmp_path, monkeypatch):
+    class Partial(Largest):
+        def write(self, folder):
+            for name in ('cameras', 'images', 'points3D'):
+                (folder / f'{name}.bin').write_bytes(b'\1\0\0\0\0\0\0\0\1')
+
+    module = stand_in()
+    module.incremental_mapping = lambda *args: {0: Partial(8)}
+    monkeypatch.setitem(sys.modules, 'pycolmap', module)
+    with pytest.raises(UserError, match=r'^mapping: the written model cannot be read \(.*check the space on the disk$'):
+        capture.capture(str(photos), str(tmp_path / 'scene'))
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import sys, types, time
+sys.modules['pycolmap'] = module = types.ModuleType('pycolmap')
+module.logging, module.CameraMode = types.SimpleNamespace(), types.SimpleNamespace(SINGLE=0)
+module.Device = types.SimpleNamespace(cpu=0)
+module.extract_features = lambda *args, **options: (print('at work', flush=True), time.sleep(60))
+from nerf.data.capture.__main__ import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_capture_leaves_no_scene(photos, tmp_path):
+    command = [sys.executable, '-c', KILLED, str(photos), f'--out={tmp_path / "scene"}']
+    root = Path(capture.__file__).parents[3]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout.readline() == 'at work\n'
+        process.send_signal(signal.SIGKILL)
+    assert not (tmp_path / 'scene').exists()
+
+
+def test_folders_that_cannot_be_used_end_in_a_sentence(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycolmap', stand_in())
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match='cannot be written'):
+        capture.capture(str(photos), str(tmp_path / 'file' / 'scene'))
+
+    def deny(folder):
+        raise PermissionError(errno.EACCES, 'Permission denied', folder)
+
+    monkeypatch.setattr(images_module.os, 'listdir', deny)
+    with pytest.raises(UserError, match=r'photos.*: cannot be read or written \(Permission denied\); check your permissions'):
+        capture.capture(str(photos), str(tmp_path / 'scene'))
+    os.mkfifo(tmp_path / 'video.webm')
+    with pytest.raises(UserError, match=r'video\.webm: no such file or folder'):
+        capture.capture(str(tmp_path / 'video.webm'), str(tmp_path / 'scene'))
