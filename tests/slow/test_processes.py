@@ -99,6 +99,31 @@ def test_the_other_never_comes(tmp_path, join):
     check_end(process, f'error: {join[0][0]}: 1 process of 2 did not come within 2 s (--process_id=1): start all of them')
 
 
+@pytest.mark.parametrize('is_refused', [False, True])
+def test_in_a_cluster(tmp_path, monkeypatch, is_refused):
+    """JAX takes these variables for those of Slurm, and makes a port of the job's number."""
+    job = next(number for number in range(2**12) if is_free(2**16 - 2**12 + number))
+    both = []
+    for name, value in {'JOB_ID': job, 'STEP_NODELIST': 'localhost', 'NTASKS': 2, 'LOCALID': 0}.items():
+        monkeypatch.setenv(f'SLURM_{name}', str(value))
+    flags = ('--distributed', '--config.num_steps=20', '--config.final_tasks=()')
+    for i in range(2):
+        monkeypatch.setenv('SLURM_PROCID', str(i))
+        more = (f'--data_dir={tmp_path / "none"}',) if is_refused and i == 1 else ()
+        both.append(start(tmp_path / str(i), *flags, *more))
+    if is_refused:
+        check_end(both[1], f'error: {tmp_path / "none"}: no such folder')
+        check_end(both[0], f'error: process 1 stopped: {tmp_path / "none"}: no such folder')
+    else:
+        assert 'done' in finish(*both)[0]
+        assert not (tmp_path / '1').exists()
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(('localhost', port)) != 0
+
+
 READ = """
 import sys, jax, numpy as np
 from nerf.host import processes
