@@ -28,7 +28,10 @@ def check_end(process, beginning, seconds=60):
 
     Where all refuse for the same reason, one may say first that another has stopped for it.
     """
-    output = process.communicate(timeout=seconds)[0]
+    check_output(process, process.communicate(timeout=seconds)[0], beginning)
+
+
+def check_output(process, output, beginning):
     assert process.returncode == 1, output
     sentences = [line for line in output.splitlines() if line.startswith('error: ')]
     assert len(sentences) == 1, output
@@ -122,6 +125,29 @@ def test_in_a_cluster(tmp_path, monkeypatch, is_refused):
 def is_free(port):
     with socket.socket() as probe:
         return probe.connect_ex(('localhost', port)) != 0
+
+
+BUSY = """
+import os, sys, time
+from nerf.host import processes
+with processes.joined(False, sys.argv[1], 2, int(sys.argv[2]), 60):
+    processes.any_of(False)
+    if processes.is_first():
+        time.sleep(1)
+        os.kill(os.getpid(), 9)
+    while True:
+        sum(range(1000))
+"""
+
+
+def test_a_busy_process_is_told_of_the_end_of_process_0_before_jax_dumps(join):
+    address = join[0][0].partition('=')[2]
+    for _ in range(3):
+        both = [start_python('-c', BUSY, address, str(i)) for i in range(2)]
+        output = both[1].communicate(timeout=60)[0]
+        both[0].communicate()
+        check_output(both[1], output, 'error: process 0 is gone (killed, crashed or cut off)')
+        assert 'coordination' not in output
 
 
 READ = """
