@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from nerf.host.lifeline import Lifeline, Relay
 _log = logging.getLogger('nerf')
 Tree = TypeVar('Tree')
 SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, 'SIGHUP') else [])]
+CLUSTER_SECONDS = 20.0  # to connect processes that JAX has joined already
 GRACE = 10.0  # seconds in which the lifeline learns why a collective computation failed: another process is gone
 
 
@@ -31,7 +33,7 @@ def joined(
     """Join the other processes of a run for the block: those of a cluster that JAX knows, or those at the coordinator.
 
     If one of several processes ends early, by an error or because it is killed, the others end too, with one sentence
-    and status 1. In a cluster that is left to JAX, which takes longer and says more.
+    and status 1. In a cluster, where JAX is led to process 0 by itself, its own dump may come first if that one is killed.
 
     Args:
         is_cluster: whether JAX finds the processes by itself.
@@ -55,7 +57,9 @@ def joined(
             _join_at(coordinator, num_processes, process_id)
         else:
             _join_cluster(wait)
+            lifeline = Lifeline(_meet_in_cluster())
         yield
+        lifeline.finish()
     except UserError as error:
         lifeline.stop(f'process {_number(process_id)} stopped: {error}', str(error))
     except BaseException as error:
@@ -63,7 +67,6 @@ def joined(
             time.sleep(GRACE)
             traceback.print_exc()
         lifeline.stop(f'process {_number(process_id)} stopped: {type(error).__name__}')
-    lifeline.finish()
 
 
 def _number(process_id: int | None) -> int:
@@ -105,6 +108,22 @@ def check_platform() -> None:
             f'JAX_PLATFORMS={jax.config.jax_platforms or ""}: JAX cannot use this platform here ({reason}); '
             'leave it out, or install the jaxlib that has it'
         ) from error
+
+
+def _meet_in_cluster() -> dict[int, socket.socket]:
+    """Connect the processes of a cluster, which JAX has joined, for their lifeline; none if one cannot be reached so."""
+    with socket.create_server(('', 0)) as free:
+        port = free.getsockname()[1]
+    address = of_first(f'{socket.gethostname()}:{port}')
+    peers, reason = {}, ''
+    try:
+        peers = meet(address, jax.process_count(), jax.process_index(), CLUSTER_SECONDS)
+    except UserError as error:
+        reason = str(error)
+    if any_of(bool(reason)):
+        _log.warning('if one process ends early, the others learn of it only minutes later, from JAX (%s)', reason or address)
+        return {}
+    return peers
 
 
 def is_first() -> bool:

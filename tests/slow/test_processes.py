@@ -28,7 +28,10 @@ def check_end(process, beginning, seconds=60):
 
     Where all refuse for the same reason, one may say first that another has stopped for it.
     """
-    output = process.communicate(timeout=seconds)[0]
+    check_output(process, process.communicate(timeout=seconds)[0], beginning)
+
+
+def check_output(process, output, beginning):
     assert process.returncode == 1, output
     sentences = [line for line in output.splitlines() if line.startswith('error: ')]
     assert len(sentences) == 1, output
@@ -97,6 +100,54 @@ def test_one_refuses(tmp_path, join):
 def test_the_other_never_comes(tmp_path, join):
     process = start(tmp_path, *join[0], '--wait=2')
     check_end(process, f'error: {join[0][0]}: 1 process of 2 did not come within 2 s (--process_id=1): start all of them')
+
+
+@pytest.mark.parametrize('is_refused', [False, True])
+def test_in_a_cluster(tmp_path, monkeypatch, is_refused):
+    """JAX takes these variables for those of Slurm, and makes a port of the job's number."""
+    job = next(number for number in range(2**12) if is_free(2**16 - 2**12 + number))
+    both = []
+    for name, value in {'JOB_ID': job, 'STEP_NODELIST': 'localhost', 'NTASKS': 2, 'LOCALID': 0}.items():
+        monkeypatch.setenv(f'SLURM_{name}', str(value))
+    flags = ('--distributed', '--config.num_steps=20', '--config.final_tasks=()')
+    for i in range(2):
+        monkeypatch.setenv('SLURM_PROCID', str(i))
+        more = (f'--data_dir={tmp_path / "none"}',) if is_refused and i == 1 else ()
+        both.append(start(tmp_path / str(i), *flags, *more))
+    if is_refused:
+        check_end(both[1], f'error: {tmp_path / "none"}: no such folder')
+        check_end(both[0], f'error: process 1 stopped: {tmp_path / "none"}: no such folder')
+    else:
+        assert 'done' in finish(*both)[0]
+        assert not (tmp_path / '1').exists()
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(('localhost', port)) != 0
+
+
+BUSY = """
+import os, sys, time
+from nerf.host import processes
+with processes.joined(False, sys.argv[1], 2, int(sys.argv[2]), 60):
+    processes.any_of(False)
+    if processes.is_first():
+        time.sleep(1)
+        os.kill(os.getpid(), 9)
+    while True:
+        sum(range(1000))
+"""
+
+
+def test_a_busy_process_is_told_of_the_end_of_process_0_before_jax_dumps(join):
+    address = join[0][0].partition('=')[2]
+    for _ in range(3):
+        both = [start_python('-c', BUSY, address, str(i)) for i in range(2)]
+        output = both[1].communicate(timeout=60)[0]
+        both[0].communicate()
+        check_output(both[1], output, 'error: process 0 is gone (killed, crashed or cut off)')
+        assert 'coordination' not in output
 
 
 READ = """
