@@ -306,7 +306,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 class Warnings(logging.Handler):
-    """The warnings of the program since it was emptied."""
+    """The warnings of the program since the list was emptied."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -314,6 +314,20 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[str]]:
+    """Yield the list that the warnings of the program are added to."""
+    log, handler = logging.getLogger('nerf'), Warnings()
+    before = log.level
+    log.setLevel(logging.WARNING)
+    log.addHandler(handler)
+    try:
+        yield handler.said
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def outcome(sandbox: Sandbox, mode: str, said: list[str]) -> str:
@@ -365,44 +379,40 @@ def expect_same(trained: run_folder.Trained, sandbox: Sandbox, said: list[str]) 
 
 
 def expect_renders(sandbox: Sandbox) -> None:
-    """The finished renders are what they were: what was damaged is made again."""
+    """The finished renders are what they were: what was damaged is made again, in another folder if its settings were too."""
     for path in sandbox.whole.rglob('*.png'):
-        found = sandbox.run / path.relative_to(sandbox.whole)
-        assert found.is_file(), f'{found.name} is missing'
-        assert found.read_bytes() == path.read_bytes(), f'{found.name} is damaged'
+        folder = sandbox.run / path.parent.relative_to(sandbox.whole)
+        newest = max(folder.parent.glob(f'{folder.name}*'), key=lambda each: len(each.name))
+        assert (newest / path.name).is_file(), f'{path.name} is missing'
+        assert (newest / path.name).read_bytes() == path.read_bytes(), f'{path.name} is damaged'
 
 
 def try_runs(numbers: range, modes=MODES, parts=PARTS) -> tuple[Counter, list[str]]:
     """How many cases ended in which way, and a report of each failure."""
-    counts, failures, log = Counter(), [], logging.getLogger('nerf')
-    handler = Warnings()
-    log.addHandler(handler)
-    try:
-        with tempfile.TemporaryDirectory(prefix='mutations-') as work:
-            sandbox = make_sandbox(Path(work))
-            before = sandbox.outside()
-            with stand_ins(sandbox):
-                for number in numbers:
-                    rng = np.random.default_rng([7, number])
-                    mode, part = choose(rng, modes), choose(rng, parts)
-                    done = mutate(sandbox, rng, mode, part)
-                    handler.said.clear()
-                    try:
-                        with time_limit(SECONDS), warnings.catch_warnings():
-                            warnings.simplefilter('ignore')
-                            end = outcome(sandbox, mode, handler.said)
-                        counts[mode, part, end] += 1
-                    except (Exception, Hang) as error:
-                        counts[mode, part, 'failed'] += 1
-                        where = traceback.extract_tb(error.__traceback__)[-1]
-                        text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
-                        failures.append(f'{number} ({mode}, {done}): {text!a} [{Path(where.filename).name}:{where.lineno}]')
-                    if sandbox.outside() != before:
-                        counts[mode, part, 'outside'] += 1
-                        failures.append(f'{number} ({mode}, {done}): something outside was written or removed')
-                        before = sandbox.outside()
-    finally:
-        log.removeHandler(handler)
+    counts, failures = Counter(), []
+    with listening() as said, tempfile.TemporaryDirectory(prefix='mutations-') as work:
+        sandbox = make_sandbox(Path(work))
+        before = sandbox.outside()
+        with stand_ins(sandbox):
+            for number in numbers:
+                rng = np.random.default_rng([7, number])
+                mode, part = choose(rng, modes), choose(rng, parts)
+                done = mutate(sandbox, rng, mode, part)
+                said.clear()
+                try:
+                    with time_limit(SECONDS), warnings.catch_warnings():
+                        warnings.simplefilter('ignore')
+                        end = outcome(sandbox, mode, said)
+                    counts[mode, part, end] += 1
+                except (Exception, Hang) as error:
+                    counts[mode, part, 'failed'] += 1
+                    where = traceback.extract_tb(error.__traceback__)[-1]
+                    text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+                    failures.append(f'{number} ({mode}, {done}): {text!a} [{Path(where.filename).name}:{where.lineno}]')
+                if sandbox.outside() != before:
+                    counts[mode, part, 'outside'] += 1
+                    failures.append(f'{number} ({mode}, {done}): something outside was written or removed')
+                    before = sandbox.outside()
     return counts, failures
 
 
