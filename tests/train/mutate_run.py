@@ -44,14 +44,11 @@ from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.host import processes
 from nerf.host.untrusted import checksum
-from nerf.models import make_model
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Renderer
 from nerf.train import run_folder
 from nerf.train.checkpoints import MANIFEST, STATE, sha256_of
-from nerf.train.optimizer import make_optimizer
 from nerf.train.saving import CheckpointWriter
-from nerf.train.state import init_state
 from nerf.train.training_time import TrainingTime
 
 SECONDS = 20  # for one case; usual are 0.1
@@ -154,11 +151,12 @@ def make_sandbox(root: Path) -> Sandbox:
     for name in ('bashrc', 'thesis.tex', 'test/thesis.tex', 'settings.json'):
         (sandbox.victim / name).write_text('mine')
     run_folder.save_run(str(sandbox.whole), run)
-    model = make_model(run.config.model_name, run.config.model)
+    _, shapes = run_folder.initial_shapes(run)
+    rng = np.random.default_rng(1)
     writer = CheckpointWriter(str(sandbox.whole / 'checkpoints'), run=run_folder.identity(str(sandbox.whole)))
     timing = TrainingTime(str(sandbox.whole), 0)
     for step in STEPS:
-        state = jax.device_get(init_state(model, make_optimizer(run.config), scene.cameras, step))
+        state = jax.tree.map(lambda leaf: rng.uniform(0, 1, leaf.shape).astype(leaf.dtype), shapes)
         timing.note(step)
         writer.save(state.replace(step=np.full((), step, np.int32)))
         sandbox.params[step] = state.params
@@ -387,32 +385,28 @@ def expect_renders(sandbox: Sandbox) -> None:
         assert (newest / path.name).read_bytes() == path.read_bytes(), f'{path.name} is damaged'
 
 
-def try_runs(numbers: range, modes=MODES, parts=PARTS) -> tuple[Counter, list[str]]:
+def try_runs(sandbox: Sandbox, numbers: range, modes=MODES, parts=PARTS) -> tuple[Counter, list[str]]:
     """How many cases ended in which way, and a report of each failure."""
-    counts, failures = Counter(), []
-    with listening() as said, tempfile.TemporaryDirectory(prefix='mutations-') as work:
-        sandbox = make_sandbox(Path(work))
-        before = sandbox.outside()
-        with stand_ins(sandbox):
-            for number in numbers:
-                rng = np.random.default_rng([7, number])
-                mode, part = choose(rng, modes), choose(rng, parts)
-                done = mutate(sandbox, rng, mode, part)
-                said.clear()
-                try:
-                    with time_limit(SECONDS), warnings.catch_warnings():
-                        warnings.simplefilter('ignore')
-                        end = outcome(sandbox, mode, said)
-                    counts[mode, part, end] += 1
-                except (Exception, Hang) as error:
-                    counts[mode, part, 'failed'] += 1
-                    where = traceback.extract_tb(error.__traceback__)[-1]
-                    text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
-                    failures.append(f'{number} ({mode}, {done}): {text!a} [{Path(where.filename).name}:{where.lineno}]')
-                if sandbox.outside() != before:
-                    counts[mode, part, 'outside'] += 1
-                    failures.append(f'{number} ({mode}, {done}): something outside was written or removed')
-                    before = sandbox.outside()
+    counts, failures, before = Counter(), [], sandbox.outside()
+    with listening() as said, stand_ins(sandbox):
+        for number in numbers:
+            rng = np.random.default_rng([7, number])
+            mode, part = choose(rng, modes), choose(rng, parts)
+            done = mutate(sandbox, rng, mode, part)
+            said.clear()
+            try:
+                with time_limit(SECONDS), warnings.catch_warnings():
+                    warnings.simplefilter('ignore')
+                    end = outcome(sandbox, mode, said)
+            except (Exception, Hang) as error:
+                end = 'failed'
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+                failures.append(f'{number} ({mode}, {done}): {text!a} [{Path(where.filename).name}:{where.lineno}]')
+            counts[mode, part, end] += 1
+            if sandbox.outside() != before:
+                failures.append(f'{number} ({mode}, {done}): something outside was written or removed')
+                before = sandbox.outside()
     return counts, failures
 
 
@@ -434,9 +428,10 @@ def main() -> None:
     first = options.start if options.only is None else options.only
     numbers = range(first, first + (options.count if options.only is None else 1))
     logging.getLogger('nerf').propagate = False
-    try_runs(range(1))  # all that is compiled and imported
-    limit_memory()
-    counts, failures = try_runs(numbers, options.mode or MODES, options.part or PARTS)
+    with tempfile.TemporaryDirectory(prefix='mutations-') as work:
+        sandbox = make_sandbox(Path(work))  # by which all is compiled and imported
+        limit_memory()
+        counts, failures = try_runs(sandbox, numbers, options.mode or MODES, options.part or PARTS)
     print('\n'.join(failures))
     for key in sorted(counts):
         print(f'{", ".join(key)}: {counts[key]}')

@@ -23,16 +23,16 @@ from nerf.train import run_folder
 COUNT = 25
 
 
-def test_mutated_runs_end_as_they_should():
-    counts, failures = try_runs(range(COUNT), parts=PARTS)
-    assert not failures, '\n'.join(failures)
-    ends = {end for _, _, end in counts}
-    assert {'same', 'refused', 'loaded'} <= ends
-
-
 @pytest.fixture(scope='module')
 def sandbox(tmp_path_factory):
     return make_sandbox(tmp_path_factory.mktemp('sandbox'))
+
+
+def test_mutated_runs_end_as_they_should(sandbox):
+    counts, failures = try_runs(sandbox, range(COUNT))
+    assert not failures, '\n'.join(failures)
+    ends = {end for _, _, end in counts}
+    assert {'same', 'refused', 'loaded'} <= ends
 
 
 def test_a_number_says_what_is_done(sandbox):
