@@ -55,8 +55,8 @@ ROWS = {
         'jax flax numpy imageio PIL',
     ),
     'runs': Row(
-        'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file'
-        ' nerf.train.config_types nerf.train.legs nerf.train.training_time',
+        'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.legs'
+        ' nerf.train.training_time',
         f'{CORE} host configs data',
         'jax flax numpy ml_collections',
     ),

@@ -90,6 +90,7 @@ def test_nerf_load_is_the_same(tmp_path, run):
 
 def test_other_settings_or_images_are_refused(tmp_path, run):
     model_dir.save_run(str(tmp_path), run)
+    save_state(tmp_path, run, 3)
     model_dir.save_run(str(tmp_path), run)
     config = tiny.get_config()
     config.model.width = 8
@@ -120,7 +121,7 @@ def test_another_format_is_refused(tmp_path, run):
     model_dir.save_run(str(tmp_path), run)
     description = json.loads((tmp_path / 'run.json').read_text())
     (tmp_path / 'run.json').write_text(json.dumps({**description, 'format': 99}))
-    with pytest.raises(UserError, match='format 99 found, expected 1'):
+    with pytest.raises(UserError, match='format 99 found, expected 2'):
         model_dir.load_run(str(tmp_path))
 
 
