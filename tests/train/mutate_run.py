@@ -43,7 +43,7 @@ from nerf.config import resolve
 from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.host import processes
-from nerf.host.untrusted import checksum
+from nerf.host.untrusted import checksum, checksum_of_arrays
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Renderer
 from nerf.train import run_folder
@@ -242,9 +242,10 @@ def fit_checksums(path: Path) -> None:
     if path.name == 'run.json':
         fit(path)
     elif path.name == 'cameras.npz':
+        with np.load(path) as stored:
+            arrays = dict(stored)
         content = json.loads((path.parent / 'run.json').read_text())
-        content.pop('cameras', None)
-        (path.parent / 'run.json').write_text(json.dumps({**content, 'format': 1}))
+        (path.parent / 'run.json').write_text(json.dumps({**content, 'cameras': [checksum_of_arrays(arrays)]}))
         fit(path.parent / 'run.json')
     elif path.name.startswith(STATE.partition('.')[0]):
         where = path.with_name(MANIFEST)
