@@ -43,15 +43,12 @@ from nerf.config import resolve
 from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.host import processes
-from nerf.host.untrusted import checksum
-from nerf.models import make_model
+from nerf.host.untrusted import checksum, checksum_of_arrays
 from nerf.ray.occupancy import Occupancy
 from nerf.render.image import Renderer
 from nerf.train import run_folder
 from nerf.train.checkpoints import MANIFEST, STATE, sha256_of
-from nerf.train.optimizer import make_optimizer
 from nerf.train.saving import CheckpointWriter
-from nerf.train.state import init_state
 from nerf.train.training_time import TrainingTime
 
 SECONDS = 20  # for one case; usual are 0.1
@@ -154,11 +151,12 @@ def make_sandbox(root: Path) -> Sandbox:
     for name in ('bashrc', 'thesis.tex', 'test/thesis.tex', 'settings.json'):
         (sandbox.victim / name).write_text('mine')
     run_folder.save_run(str(sandbox.whole), run)
-    model = make_model(run.config.model_name, run.config.model)
+    _, shapes = run_folder.initial_shapes(run)
+    rng = np.random.default_rng(1)
     writer = CheckpointWriter(str(sandbox.whole / 'checkpoints'), run=run_folder.identity(str(sandbox.whole)))
     timing = TrainingTime(str(sandbox.whole), 0)
     for step in STEPS:
-        state = jax.device_get(init_state(model, make_optimizer(run.config), scene.cameras, step))
+        state = jax.tree.map(lambda leaf: rng.uniform(0, 1, leaf.shape).astype(leaf.dtype), shapes)
         timing.note(step)
         writer.save(state.replace(step=np.full((), step, np.int32)))
         sandbox.params[step] = state.params
@@ -244,9 +242,10 @@ def fit_checksums(path: Path) -> None:
     if path.name == 'run.json':
         fit(path)
     elif path.name == 'cameras.npz':
+        with np.load(path) as stored:
+            arrays = dict(stored)
         content = json.loads((path.parent / 'run.json').read_text())
-        content.pop('cameras', None)
-        (path.parent / 'run.json').write_text(json.dumps({**content, 'format': 1}))
+        (path.parent / 'run.json').write_text(json.dumps({**content, 'cameras': [checksum_of_arrays(arrays)]}))
         fit(path.parent / 'run.json')
     elif path.name.startswith(STATE.partition('.')[0]):
         where = path.with_name(MANIFEST)
@@ -306,7 +305,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 class Warnings(logging.Handler):
-    """The warnings of the program since it was emptied."""
+    """The warnings of the program since the list was emptied."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -314,6 +313,20 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.said.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[str]]:
+    """Yield the list that the warnings of the program are added to."""
+    log, handler = logging.getLogger('nerf'), Warnings()
+    before = log.level
+    log.setLevel(logging.WARNING)
+    log.addHandler(handler)
+    try:
+        yield handler.said
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def outcome(sandbox: Sandbox, mode: str, said: list[str]) -> str:
@@ -365,44 +378,36 @@ def expect_same(trained: run_folder.Trained, sandbox: Sandbox, said: list[str]) 
 
 
 def expect_renders(sandbox: Sandbox) -> None:
-    """The finished renders are what they were: what was damaged is made again."""
+    """The finished renders are what they were: what was damaged is made again, in another folder if its settings were too."""
     for path in sandbox.whole.rglob('*.png'):
-        found = sandbox.run / path.relative_to(sandbox.whole)
-        assert found.is_file(), f'{found.name} is missing'
-        assert found.read_bytes() == path.read_bytes(), f'{found.name} is damaged'
+        folder = sandbox.run / path.parent.relative_to(sandbox.whole)
+        newest = max(folder.parent.glob(f'{folder.name}*'), key=lambda each: len(each.name))
+        assert (newest / path.name).is_file(), f'{path.name} is missing'
+        assert (newest / path.name).read_bytes() == path.read_bytes(), f'{path.name} is damaged'
 
 
-def try_runs(numbers: range, modes=MODES, parts=PARTS) -> tuple[Counter, list[str]]:
+def try_runs(sandbox: Sandbox, numbers: range, modes=MODES, parts=PARTS) -> tuple[Counter, list[str]]:
     """How many cases ended in which way, and a report of each failure."""
-    counts, failures, log = Counter(), [], logging.getLogger('nerf')
-    handler = Warnings()
-    log.addHandler(handler)
-    try:
-        with tempfile.TemporaryDirectory(prefix='mutations-') as work:
-            sandbox = make_sandbox(Path(work))
-            before = sandbox.outside()
-            with stand_ins(sandbox):
-                for number in numbers:
-                    rng = np.random.default_rng([7, number])
-                    mode, part = choose(rng, modes), choose(rng, parts)
-                    done = mutate(sandbox, rng, mode, part)
-                    handler.said.clear()
-                    try:
-                        with time_limit(SECONDS), warnings.catch_warnings():
-                            warnings.simplefilter('ignore')
-                            end = outcome(sandbox, mode, handler.said)
-                        counts[mode, part, end] += 1
-                    except (Exception, Hang) as error:
-                        counts[mode, part, 'failed'] += 1
-                        where = traceback.extract_tb(error.__traceback__)[-1]
-                        text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
-                        failures.append(f'{number} ({mode}, {done}): {text!a} [{Path(where.filename).name}:{where.lineno}]')
-                    if sandbox.outside() != before:
-                        counts[mode, part, 'outside'] += 1
-                        failures.append(f'{number} ({mode}, {done}): something outside was written or removed')
-                        before = sandbox.outside()
-    finally:
-        log.removeHandler(handler)
+    counts, failures, before = Counter(), [], sandbox.outside()
+    with listening() as said, stand_ins(sandbox):
+        for number in numbers:
+            rng = np.random.default_rng([7, number])
+            mode, part = choose(rng, modes), choose(rng, parts)
+            done = mutate(sandbox, rng, mode, part)
+            said.clear()
+            try:
+                with time_limit(SECONDS), warnings.catch_warnings():
+                    warnings.simplefilter('ignore')
+                    end = outcome(sandbox, mode, said)
+            except (Exception, Hang) as error:
+                end = 'failed'
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                text = ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+                failures.append(f'{number} ({mode}, {done}): {text!a} [{Path(where.filename).name}:{where.lineno}]')
+            counts[mode, part, end] += 1
+            if sandbox.outside() != before:
+                failures.append(f'{number} ({mode}, {done}): something outside was written or removed')
+                before = sandbox.outside()
     return counts, failures
 
 
@@ -424,9 +429,10 @@ def main() -> None:
     first = options.start if options.only is None else options.only
     numbers = range(first, first + (options.count if options.only is None else 1))
     logging.getLogger('nerf').propagate = False
-    try_runs(range(1))  # all that is compiled and imported
-    limit_memory()
-    counts, failures = try_runs(numbers, options.mode or MODES, options.part or PARTS)
+    with tempfile.TemporaryDirectory(prefix='mutations-') as work:
+        sandbox = make_sandbox(Path(work))  # by which all is compiled and imported
+        limit_memory()
+        counts, failures = try_runs(sandbox, numbers, options.mode or MODES, options.part or PARTS)
     print('\n'.join(failures))
     for key in sorted(counts):
         print(f'{", ".join(key)}: {counts[key]}')

@@ -8,10 +8,10 @@ import pytest
 from mutate_run import (
     MODES,
     PARTS,
-    Warnings,
     expect_renders,
     expect_same,
     expect_sentence,
+    listening,
     make_sandbox,
     mutate,
     stand_ins,
@@ -20,24 +20,19 @@ from mutate_run import (
 
 from nerf.train import run_folder
 
-COUNT = 40
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog):
-    caplog.set_level(logging.ERROR)
-
-
-def test_mutated_runs_end_as_they_should():
-    counts, failures = try_runs(range(COUNT), parts=('run',))
-    assert not failures, '\n'.join(failures)
-    ends = {end for _, _, end in counts}
-    assert {'same', 'refused', 'loaded'} <= ends
+COUNT = 25
 
 
 @pytest.fixture(scope='module')
 def sandbox(tmp_path_factory):
     return make_sandbox(tmp_path_factory.mktemp('sandbox'))
+
+
+def test_mutated_runs_end_as_they_should(sandbox):
+    counts, failures = try_runs(sandbox, range(COUNT))
+    assert not failures, '\n'.join(failures)
+    ends = {end for _, _, end in counts}
+    assert {'same', 'refused', 'loaded'} <= ends
 
 
 def test_a_number_says_what_is_done(sandbox):
@@ -85,10 +80,8 @@ def test_what_is_no_sentence_is_found(message):
 
 
 def test_warnings_are_kept():
-    log, handler = logging.getLogger('nerf'), Warnings()
-    log.addHandler(handler)
-    try:
-        log.warning('damaged %s', 1)
-    finally:
-        log.removeHandler(handler)
-    assert handler.said == ['damaged 1']
+    with listening() as said:
+        logging.getLogger('nerf').warning('damaged %s', 1)
+        logging.getLogger('nerf').info('not of interest')
+    logging.getLogger('nerf').warning('too late')
+    assert said == ['damaged 1']
