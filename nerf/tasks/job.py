@@ -118,11 +118,9 @@ class Job:
 
     def result_folder(self, task: str, settings: dict[str, Any], path: str = '') -> Path:
         """Return the folder `<task>/<path>_step_<step>` of what a task makes with these settings, see `result_folder`."""
-        data, skip = (
-            self.data_name and f'on_{self.data_name}',
-            '' if self.skip_empty_is_usual else f'skip_empty_{self.skip_empty}',
-        )
-        name = '_'.join(filter(None, [path, f'step_{self.trained.step}', data, skip.lower()]))
+        data = f'on_{self.data_name}' if self.data_name else ''
+        skip = '' if self.skip_empty_is_usual else f'skip_empty_{str(self.skip_empty).lower()}'
+        name = '_'.join(filter(None, [path, f'step_{self.trained.step}', data, skip]))
         return result_folder(self.folder, task, name, settings)
 
     @property
@@ -188,7 +186,9 @@ def _candidates(parent: Path, name: str) -> Iterator[Path]:
 
 def _is_free(folder: Path) -> bool:
     """Whether nothing is there but what an interrupted write may have left."""
-    return not folder.is_symlink() and (not folder.exists() or all(each.name.startswith('.') for each in folder.iterdir()))
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        return False
+    return not folder.exists() or all(each.name.startswith('.') for each in folder.iterdir())
 
 
 def _settings_of(folder: Path) -> str | None:
