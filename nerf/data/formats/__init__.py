@@ -154,8 +154,10 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
     for path in FORMATS[format].sources(folder, options):
         try:
             state = os.stat(path)
-        except OSError as error:
-            raise UserError(f'{path}: cannot be read ({error.strerror}); check the scene folder') from error
+        except (OSError, ValueError) as error:  # ValueError: a name with NUL, or that no file system can have
+            name = path if len(path) < 300 else f'{path[:300]}...'
+            reason = getattr(error, 'strerror', None) or 'no such name is possible'
+            raise UserError(f'{name!a}: cannot be read ({reason}); check the scene folder') from error
         digest.update(repr((os.path.abspath(path), state.st_size, state.st_mtime_ns)).encode())
     return digest.hexdigest()[:16]
 

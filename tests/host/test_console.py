@@ -1,0 +1,87 @@
+"""A log that cannot be written ends nothing; tried in processes of their own, whose output is what is broken."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WORK = """
+import logging, sys, time
+from nerf.errors import exit_with_sentence
+from nerf.host.console import Progress, set_up_logging
+
+@exit_with_sentence
+def main():
+    set_up_logging()
+    progress = Progress('work', 300)
+    for i in range(300):
+        logging.getLogger('nerf').info('a long line of the log, number %d ' + 80 * 'é', i)
+        progress.advance('note')
+    progress.close()
+    open(sys.argv[1], 'w').write('whole')
+
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    'output',
+    [
+        '| head -2',
+        '> /dev/full',
+        '>&-',
+        '>&- 2>&-',
+        '| cat',
+    ],
+)
+def test_work_goes_on_without_its_log(tmp_path, output):
+    done = tmp_path / 'done'
+    command = f'set -o pipefail; "{sys.executable}" -c "$WORK" "{done}" {output}; echo "status $?"'
+    environment = {**os.environ, 'WORK': WORK, 'PYTHONPATH': str(ROOT), 'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'}
+    ran = subprocess.run(['bash', '-c', command], env=environment, capture_output=True, text=True)
+    assert done.read_text() == 'whole', ran.stderr
+    assert ran.stdout.splitlines()[-1] == 'status 0'
+    assert 'Traceback' not in ran.stderr
+    assert 'Error' not in ran.stderr
+
+
+def test_a_sentence_is_printed_in_any_encoding(tmp_path):
+    code = "from nerf.errors import *\nexit_with_sentence(lambda: (_ for _ in ()).throw(UserError('場景\\n\\x1b[2J: no')))()"
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONIOENCODING': 'cp1252'}
+    ran = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (1, 'error: \\u5834\\u666f\\n\\x1b[2J: no\n')
+
+
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        ("OSError(28, 'No space left on device', '/x/y')", '/x/y: No space left on device; expected a disk with room'),
+        ('MemoryError()', 'there is not enough memory'),
+    ],
+)
+def test_what_the_machine_lacks_is_a_sentence(error, sentence):
+    code = f'from nerf.errors import *\nexit_with_sentence(lambda: (_ for _ in ()).throw({error}))()'
+    ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(f'error: {sentence}')
+    assert ran.stderr.count('\n') == 1
+
+
+def test_ctrl_c_is_one_line_and_cleans_up(tmp_path):
+    code = f"""
+import os, signal
+from nerf.host import interrupts
+from pathlib import Path
+from nerf.host.files import atomic_file
+with interrupts.interruptible():
+    with atomic_file(Path({str(tmp_path / 'file')!r})) as temporary:
+        temporary.write_text('half')
+        os.kill(os.getpid(), signal.SIGINT)
+        import time; time.sleep(5)
+"""
+    ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, '', '\ninterrupted\n')
+    assert not list(tmp_path.iterdir())
