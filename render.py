@@ -12,7 +12,9 @@ _MODEL_DIR = commands.define_path('model_dir', 'The folder of a training run.')
 _TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, view, geometry.')
 _STEP = flags.DEFINE_integer('step', None, 'Which checkpoint; by default the newest.')
 _DATA_DIR = commands.define_path('data_dir', 'Another copy of the data, perhaps with other test views.')
-_CHUNK = flags.DEFINE_integer('chunk', None, 'Rays computed at a time on each device; by default what fits.', lower_bound=1)
+_CHUNK = flags.DEFINE_integer(
+    'chunk', None, 'Rays computed at a time on each device; by default what fits.', lower_bound=1, upper_bound=2**22
+)
 _SKIP_EMPTY = flags.DEFINE_bool('skip_empty', None, 'Whether to skip what is empty; by default as the config says.')
 _PATH = flags.DEFINE_string('path', None, 'video: spherical, spiral, ellipse, keyframes, train or file; by default what suits.')
 _PATH_FILE = commands.define_path('path_file', "video: a path saved by the viewer or by nerfstudio's.")

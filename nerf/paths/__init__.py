@@ -32,7 +32,7 @@ class PathOptions:
         keyframes: names of the images to pass through; repeating the first one at the end closes the path.
         file: a path file written by `save_path_file` or nerfstudio.
         elevation: degrees above the ground, for the path spherical; None: the cameras' median elevation.
-        width: of the frames, px; takes precedence over `factor`. None: that of the training images or the path file.
+        width: of the frames, px, instead of a `factor`. None: that of the training images or the path file.
         factor: frames are downscaled by this factor.
     """
 
@@ -48,6 +48,8 @@ class PathOptions:
             value = getattr(self, name)
             if value is not None and not 1 <= value <= highest:
                 raise UserError(f'path option {name}: found {value}, expected 1 to {highest}')
+        if self.width is not None and self.factor != 1:
+            raise UserError(f'path options width {self.width} and factor {self.factor} exclude each other: give one of them')
         if self.elevation is not None and not abs(self.elevation) <= 89:
             raise UserError(f'path option elevation: found {self.elevation}, expected -89 to 89 degrees')
 

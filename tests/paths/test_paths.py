@@ -145,7 +145,7 @@ def test_path_cameras_are_pinholes_with_the_range_and_median_lens_of_the_trainin
     np.testing.assert_allclose(path.camera_to_pixel[:, 0, 0], np.linspace(40, 60, 5), atol=1.0)
 
 
-@pytest.mark.parametrize(('width', 'factor', 'size'), [(80, 1, (80, 60)), (None, 2, (20, 15)), (10, 2, (10, 8))])
+@pytest.mark.parametrize(('width', 'factor', 'size'), [(80, 1, (80, 60)), (None, 2, (20, 15)), (10, 1, (10, 8))])
 def test_frames_of_another_size_show_the_same(width, factor, size):
     scene, scene_type = SCENES['around']()
     path = make_path(None, scene, scene_type, PathOptions(num_frames=3, width=width, factor=factor))
@@ -356,3 +356,8 @@ def test_paths_of_forward_facing_scenes_look_ahead(tmp_path):
     save_path_file(str(tmp_path / 'back.json'), path.replace(camera_to_world=poses), 30)
     with pytest.raises(UserError, match=r'frame 3 of the path sees 1\d\d degrees off'):
         make_path('file', scene, scene_type, PathOptions(file=str(tmp_path / 'back.json')))
+
+
+def test_a_width_and_a_factor_exclude_each_other():
+    with pytest.raises(UserError, match='width 40 and factor 2 exclude each other'):
+        PathOptions(width=40, factor=2)

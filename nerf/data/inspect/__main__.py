@@ -70,6 +70,8 @@ def main(args: Sequence[str] | None = None) -> None:
     given = parser.parse_args(args)
     if given.out is not None:
         _check_out(given.out)
+    if given.width is not None and given.factor != 1:
+        raise UserError('--width and --factor exclude each other: give one of them')
     options = DataOptions(given.factor, given.width, given.near, given.far, scene_type=given.scene_type)
     format, folder = resolve_source(given.format, given.dir, '')
     with _heard() as said:
