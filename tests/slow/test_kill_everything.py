@@ -21,7 +21,7 @@ STAGES = {
     'train, evaluate, render': (*TRAIN, '--model_dir={}'),
     'longer': (*TRAIN, '--config.num_steps=60', '--model_dir={}'),
     'video': ('render.py', '--model_dir={}', '--task=video', '--path=train', '--show=rgb,normals', '--num_frames=6'),
-    'mesh': ('render.py', '--model_dir={}', '--task=mesh', '--resolution=40', '--level=1'),
+    'mesh': ('render.py', '--model_dir={}', '--task=mesh', '--resolution=40', '--level=0.1'),
     'points': ('render.py', '--model_dir={}', '--task=points', '--depth'),
     'scene': ('-m', 'nerf.data.procedural', '--out={}/scene', '--width=24'),
 }

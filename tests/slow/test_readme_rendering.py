@@ -30,7 +30,7 @@ def test_readme_commands_leave_everything(tmp_path):
         words = [word.replace('logs/lego', str(tmp_path)) for word in words]
         if not any(word.startswith('--num_frames') for word in words):
             words.append('--num_frames=3')
-        finish(start_python(*words, *(['--level=1', '--resolution=32'] if '--task=mesh' in words else [])))
+        finish(start_python(*words, *(['--level=0.1', '--resolution=32'] if '--task=mesh' in words else [])))
         after = files_of(tmp_path)
         changed = [name for name in before if after.get(name) != before[name]]
         assert not changed, (words, changed)
