@@ -13,6 +13,7 @@ from nerf.errors import UserError, unknown
 from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import atomic_file, make_folder
+from nerf.host.untrusted import UnreadableError, read_arrays
 from nerf.paths import PATHS, PathOptions, choose_path, make_path
 from nerf.paths.files import read_path_file
 from nerf.paths.preview import preview
@@ -23,6 +24,7 @@ from nerf.render.video import ENDINGS, write_video
 from nerf.tasks.job import Job, TaskOptions, digest, write_png
 
 _log = logging.getLogger('nerf')
+MAX_FRAME_BYTES = 2**32  # of all maps of one frame
 
 
 def render_video(job: Job) -> None:
@@ -143,12 +145,11 @@ def is_finished(path: Path, camera: Camera, maps: set[str]) -> bool:
 
 def _read_maps(path: Path) -> Picture | None:
     """The maps of a stored frame as they lie there; None if it is missing or damaged."""
-    if path.is_symlink() or not path.is_file():
+    if path.is_symlink():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(stored)
-    except Exception:  # whatever a parser may stumble over
+        return read_arrays(path, MAX_FRAME_BYTES)
+    except UnreadableError:
         return None
 
 
