@@ -100,6 +100,19 @@ def test_other_settings_or_images_are_refused(tmp_path, run):
         model_dir.save_run(str(tmp_path), model_dir.Run(run.config, 'there', 'abd', run.scene))
 
 
+def test_a_folder_without_checkpoints_takes_the_mended_settings(tmp_path, run):
+    """A start that failed leaves a description; the corrected command is not refused for it, nor by damage of it."""
+    model_dir.save_run(str(tmp_path), run)
+    config = tiny.get_config()
+    config.model.width = 8
+    mended = dataclasses.replace(run, config=resolve(config))
+    assert [(leg.start, leg.num_steps) for leg in model_dir.save_run(str(tmp_path), mended)] == [(0, 40)]
+    assert model_dir.load_run(str(tmp_path)).config.model.width == 8
+    (tmp_path / 'run.json').write_text('{')
+    model_dir.save_run(str(tmp_path), run)
+    assert model_dir.load_run(str(tmp_path)).config.model.width == 16
+
+
 def test_a_folder_without_a_run_or_checkpoint(tmp_path, run):
     with pytest.raises(UserError, match=r'found no run.json'):
         model_dir.load(str(tmp_path))
