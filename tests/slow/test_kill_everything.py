@@ -19,7 +19,7 @@ TRAIN = ('main.py', '--config=configs/tiny.py', '--config.checkpoint_every=5', "
 # Commands in the order in which they build on each other, {} the run's folder.
 STAGES = {
     'train, evaluate, render': (*TRAIN, '--model_dir={}'),
-    'longer': (*TRAIN, '--config.num_steps=60', '--model_dir={}'),
+    'longer': (*TRAIN, '--config.num_steps=300', '--model_dir={}'),
     'video': ('render.py', '--model_dir={}', '--task=video', '--path=train', '--show=rgb,normals', '--num_frames=6'),
     'mesh': ('render.py', '--model_dir={}', '--task=mesh', '--resolution=40', '--level=0.1'),
     'points': ('render.py', '--model_dir={}', '--task=points', '--depth'),

@@ -24,7 +24,7 @@ def test_readme_commands_leave_everything(tmp_path):
     pytest.importorskip('trimesh')
     commands = [words for words in commands_of_readme() if '--task=view' not in words]
     assert len(commands) >= 7
-    finish(start(tmp_path, "--config.final_tasks=('test',)"))
+    finish(start(tmp_path, '--config.num_steps=300', "--config.final_tasks=('test',)"))
     before = files_of(tmp_path)
     for words in commands:
         words = [word.replace('logs/lego', str(tmp_path)) for word in words]
