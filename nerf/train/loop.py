@@ -1,13 +1,12 @@
 """The loop: batches in, parameters out, with metrics, pictures and checkpoints on the way."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax
@@ -31,6 +30,7 @@ from nerf.ray.structs import Pixel
 from nerf.render import colours, evaluation, outputs
 from nerf.render.image import Renderer
 from nerf.train.board import Board
+from nerf.train.divergence import DivergenceMonitor, constant_colour_mse
 from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
 from nerf.train.run_folder import identity
@@ -45,8 +45,6 @@ _log = logging.getLogger('nerf')
 # Steps between two moments at which the host waits for the devices, and processes agree whether to stop. Long
 # un-synchronised loops with collectives can deadlock on forced CPU devices.
 SYNC_EVERY = 20
-MAX_SKIPPED_IN_ROW = 10
-COLLAPSE_AFTER = 500
 
 
 @flax.struct.dataclass
@@ -110,41 +108,6 @@ def check_training(config: Any, scene: Scene) -> None:
     except (ValueError, TypeError, ArithmeticError, LookupError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f'config.model: {config.model_name} cannot be built so ({reason}): check its entries') from error
-
-
-def constant_colour_mse(scene: Scene, background: str) -> float:
-    """Compute the mean squared error over the training images of the best picture of a single colour."""
-    pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
-    return float(np.mean(np.var(evaluation.over_background(pixels, background) / 255, axis=0)))
-
-
-@dataclasses.dataclass
-class DivergenceMonitor:
-    """Looks for runs that go nowhere: steps that are not finite, and pictures of one colour."""
-
-    constant_colour_mse: float
-    has_warned: bool = False
-
-    def check(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Warn of a collapse once, with its remedies.
-
-        Raises:
-            UserError: when too many steps in a row were not finite.
-        """
-        if metrics['skipped_in_row'] >= MAX_SKIPPED_IN_ROW:
-            raise UserError(
-                f'step {step}: the loss or its gradient was not finite in {metrics["skipped_in_row"]} steps in a row; '
-                'lower config.optimizer.learning_rate, or set config.optimizer.clip_norm, and check the images and poses'
-            )
-        if step >= COLLAPSE_AFTER and metrics['mse'] > 0.95 * self.constant_colour_mse and not self.has_warned:
-            self.has_warned = True
-            what = 'empty (acc near 0)' if metrics['acc'] < 0.01 else f'of one colour (acc {metrics["acc"]:.2f})'
-            _log.warning(
-                'step %d: the pictures are %s and PSNR does not rise; try another config.seed, a lower '
-                'config.optimizer.learning_rate, more warmup_steps, or a softplus density',
-                step,
-                what,
-            )
 
 
 def write_validation(writer: Board, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any) -> None:

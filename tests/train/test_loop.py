@@ -18,6 +18,7 @@ from nerf.errors import UserError
 from nerf.host.processes import Interruption
 from nerf.paths import PathOptions
 from nerf.tasks.job import TaskOptions
+from nerf.train import divergence
 from nerf.train import loop as training
 from nerf.train.board import Board
 from nerf.train.checkpoints import Checkpoints
@@ -181,7 +182,7 @@ def test_interrupted_and_resumed_is_bit_identical(finished, tmp_path):
 
 
 def test_nonfinite_steps_stop_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, 'MAX_SKIPPED_IN_ROW', 5)
+    monkeypatch.setattr(divergence, 'MAX_SKIPPED_IN_ROW', 5)
     config = tiny.get_config()
     config.optimizer.learning_rate, config.optimizer.warmup_steps = 1e11, 0
     with pytest.raises(UserError, match=r'not finite in \d+ steps in a row; lower config.optimizer.learning_rate'):
@@ -189,7 +190,7 @@ def test_nonfinite_steps_stop_the_run(tmp_path, monkeypatch):
 
 
 def test_a_collapse_is_named_once(caplog):
-    watch = training.DivergenceMonitor(constant_colour_mse=0.1)
+    watch = divergence.DivergenceMonitor(constant_colour_mse=0.1)
     log.propagate = True
     with caplog.at_level(logging.WARNING):
         watch.check(600, {'mse': 0.02, 'acc': 0.4, 'skipped_in_row': 0})
@@ -205,7 +206,7 @@ def test_blank_mse_is_the_error_of_the_best_single_colour():
     pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')]).astype(float)
     white = (pixels[:, :3] + 255 - pixels[:, 3:]) / 255
     errors = [np.mean((white - white.mean(0) - shift) ** 2) for shift in (0, 0.05, -0.05)]
-    assert training.constant_colour_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
+    assert divergence.constant_colour_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
     assert errors[0] < min(errors[1:])
 
 
