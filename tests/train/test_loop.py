@@ -147,7 +147,7 @@ def test_without_images_views_are_rendered_and_metrics_left_out(tmp_path, caplog
     source = tmp_path / 'scene'
     procedural.write(str(source), 8)
     config = tiny.get_config()
-    config.data.width, config.num_steps, config.test_every = 8, 2, 5
+    config.data.width, config.num_steps, config.test_every, config.final_tasks = 8, 2, 5, ('test',)
     running.run(config, str(source), str(tmp_path / 'run'))
     assert len(json.loads((tmp_path / 'run/render/test/step_2/metrics.json').read_text())['images']) == 2
     source.rename(tmp_path / 'moved')
