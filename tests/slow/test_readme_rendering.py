@@ -6,7 +6,7 @@ import shlex
 import pytest
 from commands import ROOT, finish, start, start_python
 
-SHORTER = {'--step=250000': '--step=20', '--num_frames=240': '--num_frames=3', '--width=200': '--width=12'}
+SHORTER = {'--step=250000': '--step=260', '--num_frames=240': '--num_frames=3', '--width=200': '--width=12'}
 
 
 def commands_of_readme():
