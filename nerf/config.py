@@ -32,7 +32,7 @@ def resolve(config: ml_collections.ConfigDict) -> ml_collections.FrozenConfigDic
     """Fill every placeholder that `scene_type` decides, and keep what the user set.
 
     Raises:
-        UserError: an unknown scene_type, background or batching, or a number that cannot be.
+        UserError: an unknown scene_type, model or background, or a number that cannot be.
     """
     config = ml_collections.ConfigDict(config)
     config.final_tasks = tuple(name for each in config.final_tasks for name in each.split(','))

@@ -67,8 +67,9 @@ RANGES = {
     'optimizer.adam_eps': POSITIVE,
     'optimizer.clip_norm': Range(0, 1e12, is_whole=False, is_optional=True, is_above=True),
 }
-# Fields of models: numbers of samples, layers, features; a degree or a number that is 0 by default may be 0.
-COUNT, COUNT_OR_NONE = Range(highest=2**24), Range(0, 2**24)
+# Fields of models that count what is built one after the other, which takes time even where nothing is computed.
+REPEATED, MOST_REPEATED = ('depth', 'degree', 'levels'), 256
+MOST = 2**24  # of samples or features
 
 
 def check_ranges(config: Any, default_model: Mapping[str, Any]) -> None:
@@ -86,8 +87,9 @@ def check_ranges(config: Any, default_model: Mapping[str, Any]) -> None:
     for name, default in default_model.items():
         value = config.model.get(name)
         if isinstance(default, (int, float)) and not isinstance(default, bool):
-            whole = COUNT_OR_NONE if default == 0 or 'degree' in name else COUNT
-            _check(f'model.{name}', value, whole if isinstance(default, int) else NOT_NEGATIVE)
+            most = MOST_REPEATED if any(word in name for word in REPEATED) else MOST
+            count = Range(0 if default == 0 or 'degree' in name else 1, most)
+            _check(f'model.{name}', value, count if isinstance(default, int) else NOT_NEGATIVE)
     for section in ('losses', 'regularisers'):
         for name, weight in config[section].items():
             _check(f'{section}.{name}', weight, NOT_NEGATIVE)

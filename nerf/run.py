@@ -22,7 +22,6 @@ from nerf.errors import UserError
 from nerf.host import processes
 from nerf.host.locks import lock_training
 from nerf.models import make_model
-from nerf.ray.spacing import check_near
 from nerf.tasks import check_tasks, run_tasks
 from nerf.tasks.job import TaskOptions, digest
 from nerf.train.loop import check_training, train
@@ -100,10 +99,6 @@ def run(
     check_tasks(config.final_tasks, config, model, TaskOptions())
     check_source(config, data_dir)
     scene, folder = read_scene(config, data_dir)
-    try:
-        check_near(float(scene.cameras.near.min()), config.model.spacing)
-    except ValueError as error:
-        raise UserError(f'config.data.near: {error}') from error
     check_training(config, scene)
     processes.check_same(lambda: what_must_agree(config, scene))
     with contextlib.ExitStack() as held:

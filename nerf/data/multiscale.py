@@ -147,10 +147,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument('--out', required=True, help='folder to write, new or empty')
     parser.add_argument('--paper', action='store_true', help='average straight colours and cut fractions off, as published')
     options = parser.parse_args(args)
-    try:
-        written = convert(options.blender_dir, options.out, options.paper)
-    except KeyboardInterrupt:
-        raise UserError('interrupted, nothing was written: the same command begins anew') from None
+    written = convert(options.blender_dir, options.out, options.paper)
     print(f'wrote {written} images to {options.out}')
 
 

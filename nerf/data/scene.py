@@ -198,6 +198,22 @@ def stack_cameras(
     )
 
 
+# Shape of one camera's numbers and their type, of all that is always there; then of what may be there.
+CAMERA_ARRAYS = {
+    'camera_to_world': ((3, 4), np.float32),
+    'camera_to_pixel': ((3, 3), np.float32),
+    'width': ((), np.int32),
+    'height': ((), np.int32),
+    'near': ((), np.float32),
+    'far': ((), np.float32),
+}
+OPTIONAL_ARRAYS = {
+    'lens_coefficients': ((8,), np.float32),
+    'lens_is_fisheye': ((), np.int32),
+    'ndc': ((2,), np.float32),
+}
+
+
 def camera_arrays(cameras: Camera) -> dict[str, np.ndarray]:
     """Return the fields of stacked cameras that are not None, by name; `lens` as lens_coefficients and lens_is_fisheye."""
     fields = {field.name: getattr(cameras, field.name) for field in dataclasses.fields(Camera)}

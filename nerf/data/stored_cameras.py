@@ -6,26 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from nerf.data.names import check_names
-from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays, check_camera
+from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, check_camera
 from nerf.host.files import write_atomically
 from nerf.host.untrusted import ArrayHeader, UnreadableError, checksum_of_arrays, npz_bytes, read_arrays
 
 MAX_BYTES = 2**27  # of a hundred thousand cameras with long names
 MAX_LETTERS = 256  # of a name
-# Shape of one camera's numbers and their type, of all that is always there; then of what may be there.
-FIELDS = {
-    'camera_to_world': ((3, 4), np.float32),
-    'camera_to_pixel': ((3, 3), np.float32),
-    'width': ((), np.int32),
-    'height': ((), np.int32),
-    'near': ((), np.float32),
-    'far': ((), np.float32),
-}
-MORE_FIELDS = {
-    'lens_coefficients': ((8,), np.float32),
-    'lens_is_fisheye': ((), np.int32),
-    'ndc': ((2,), np.float32),
-}
 
 
 def write_cameras(path: Path, scene: Scene) -> None:
@@ -55,9 +41,9 @@ def check_headers(headers: Mapping[str, ArrayHeader]) -> None:
     Raises:
         UnreadableError: an array is missing, or is none of these.
     """
-    expected = FIELDS | {name: field for name, field in MORE_FIELDS.items() if name in headers}
+    expected = CAMERA_ARRAYS | {name: field for name, field in OPTIONAL_ARRAYS.items() if name in headers}
     if 'lens_coefficients' in headers or 'lens_is_fisheye' in headers:
-        expected |= {name: MORE_FIELDS[name] for name in ('lens_coefficients', 'lens_is_fisheye')}
+        expected |= {name: OPTIONAL_ARRAYS[name] for name in ('lens_coefficients', 'lens_is_fisheye')}
     missing = [name for name in ('names', 'split', *expected) if name not in headers]
     if missing:
         raise UnreadableError(f'lacks the array {missing[0]}')
@@ -80,5 +66,6 @@ def checksum_of_cameras(scene: Scene) -> str:
 
 
 def _arrays_of(scene: Scene) -> dict[str, np.ndarray]:
-    cameras = {name: np.asarray(each, (FIELDS | MORE_FIELDS)[name][1]) for name, each in camera_arrays(scene.cameras).items()}
+    types = {name: dtype for name, (_, dtype) in (CAMERA_ARRAYS | OPTIONAL_ARRAYS).items()}
+    cameras = {name: np.asarray(each, types[name]) for name, each in camera_arrays(scene.cameras).items()}
     return {'names': np.array(scene.names), 'split': np.array(scene.split), **cameras}

@@ -28,6 +28,7 @@ def run(main: Callable[[list[str]], None]) -> None:
 
 class _PathParser(flags.ArgumentParser):
     def parse(self, argument: str) -> str:
+        """Replace `~` by the home folder."""
         return os.path.expanduser(argument)
 
 

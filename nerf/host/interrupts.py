@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-STATUS = 130  # by convention, 128 + the number of SIGINT
+from nerf.errors import INTERRUPTED
 
 
 def end_at_once(signum: int = signal.SIGINT, frame: FrameType | None = None) -> NoReturn:
@@ -18,7 +18,7 @@ def end_at_once(signum: int = signal.SIGINT, frame: FrameType | None = None) -> 
         sys.stderr.flush()
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
-    os._exit(STATUS)
+    os._exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

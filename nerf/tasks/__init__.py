@@ -64,10 +64,9 @@ def run_tasks(
     """Run the named tasks one after the other.
 
     Raises:
-        UserError: whatever is wrong with the tasks' options, before any is begun.
+        UserError: what only the scene shows to be wrong with the options; the rest is for `check_tasks`.
         processes.Interrupted: the user asked to stop; finished frames are kept.
     """
-    check_tasks(names, trained.config, trained.model, options)
     config, folder = trained.config, Path(model_dir) / 'render'
     variables = lifting.replicate(trained.variables)
     skip_empty = should_skip_empty(config, options)

@@ -34,7 +34,6 @@ def render_video(job: Job) -> None:
         UserError: a path that does not suit the scene's cameras.
     """
     options, config = job.options, job.trained.config
-    check_video(config, job.trained.model, options)
     name = choose_path(options.path, job.scene, config.scene_type, options.path_options)
     cameras = make_path(name, job.scene, config.scene_type, path_options(job))
     settings = {'step': job.trained.step, 'background': job.background, 'path': digest(cameras), 'skip_empty': job.skip_empty}
@@ -63,7 +62,7 @@ def path_options(job: Job) -> PathOptions:
 
 
 def check_video(config: Any, model: nn.Module, options: TaskOptions) -> None:
-    """Refuse an unknown path, kind of picture or file format, and what the config says of videos if it cannot be.
+    """Refuse an unknown path, kind of picture or file format.
 
     Raises:
         UserError: naming it.

@@ -22,8 +22,6 @@ KINDS = {
 # Sections whose entries the user names; of `photos`, each is a section itself.
 WEIGHTS, TABLES = ('losses', 'regularisers'), 'photos'
 ELEMENTS = {'keep_steps': int, 'final_tasks': str}
-# Fields of models that count what is built one after the other; each takes time even where nothing is computed.
-REPEATED, MOST = ('depth', 'degree', 'levels'), 256
 MAX_LETTERS = 4096
 
 
@@ -44,9 +42,6 @@ def check_types(config: Any) -> None:
     expected.model = default.model_config(name)
     expected.model.compute_dtype = expected.compute_dtype
     _check_section(config, expected, 'config')
-    for field, value in config['model'].items():
-        if any(word in field for word in REPEATED) and value > MOST:
-            raise UserError(f'config.model.{field} is {value}, expected at most {MOST}')
 
 
 def _check_section(found: Any, expected: ml_collections.ConfigDict, where: str) -> None:

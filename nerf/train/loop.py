@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from clu import metrics as clu_metrics
 from clu import parameter_overview, periodic_actions
+from flax import linen as nn
 
 from nerf import lifting
 from nerf.config import flatten
@@ -33,7 +34,7 @@ from nerf.train.board import Board
 from nerf.train.divergence import DivergenceMonitor, constant_colour_mse
 from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
-from nerf.train.run_folder import identity
+from nerf.train.run_folder import identity, initial_shapes
 from nerf.train.saving import CheckpointWriter
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import Metrics, make_train_step
@@ -101,13 +102,7 @@ def check_training(config: Any, scene: Scene) -> None:
     if config.batch_size % jax.device_count():
         raise UserError(f'config.batch_size = {config.batch_size}: expected a multiple of the {jax.device_count()} devices')
     make_batches(config)
-    model = make_model(config.model_name, config.model)
-    start = functools.partial(init_state, model, make_optimizer(config), scene.cameras, config.seed, tuple(config.photos))
-    try:
-        jax.eval_shape(start)
-    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f'config.model: {config.model_name} cannot be built so ({reason}): check its entries') from error
+    initial_shapes(config, scene.cameras)
 
 
 def write_validation(writer: Board, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any) -> None:
@@ -159,7 +154,6 @@ def train(
     else:
         describe(writer, config, state.params)
     step_function = make_train_step(model, optimizer, config)
-    renderer = Renderer(model, config.data.background, config.render_chunk)
     watch = DivergenceMonitor(constant_colour_mse(scene, config.data.background))
     stopwatch = TrainingTime(model_dir, int(state.step))
 
@@ -169,26 +163,33 @@ def train(
             checkpoints.save(state)
 
     def save_if_due(step: int, state: TrainState) -> None:
-        if is_checkpoint_due(config, step):
+        if processes.is_first() and is_checkpoint_due(config, step):
             save(lifting.unreplicate(state))
 
-    def validate(step: int, state: TrainState) -> None:
-        if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
-            write_validation(writer, renderer, scene, config.data.background, step, state.variables)
-
-    actions: list[Hook] = [save_if_due, validate, *hooks]
-    if processes.is_first():
-        report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer)
-        actions.append(lambda step, state: report(step))
-        if is_profiled:
-            profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
-            actions.append(lambda step, state: profile(step))
+    actions = [save_if_due, *make_reports(config, model, scene, writer), *hooks]
+    if is_profiled and processes.is_first():
+        profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
+        actions.append(lambda step, state: profile(step))
     try:
         state = loop(config, scene, state, step_function, watch, writer, actions, interruption, save)
     finally:
         writer.flush()
     save(state)
     return state
+
+
+def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board) -> list[Hook]:
+    """Make the hooks that write to TensorBoard: a validation view now and then, and how fast the steps are."""
+    renderer = Renderer(model, config.data.background, config.render_chunk)
+
+    def validate(step: int, state: TrainState) -> None:
+        if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
+            write_validation(writer, renderer, scene, config.data.background, step, state.variables)
+
+    if not processes.is_first():
+        return [validate]
+    report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer)
+    return [validate, lambda step, state: report(step)]
 
 
 def is_checkpoint_due(config: Any, step: int) -> bool:

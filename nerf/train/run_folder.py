@@ -22,8 +22,10 @@ from nerf.config import check_same_training
 from nerf.data.scene import Scene
 from nerf.data.stored_cameras import checksum_of_cameras, read_cameras, write_cameras
 from nerf.errors import UserError
+from nerf.host.files import make_folder
 from nerf.host.untrusted import MissingError, UnreadableError, reason_of
 from nerf.models import make_model
+from nerf.ray.cameras import Camera
 from nerf.ray.spacing import check_near
 from nerf.train import run_file
 from nerf.train.checkpoints import Checkpoints
@@ -97,10 +99,10 @@ def check_folder_name(model_dir: str) -> None:
 
 
 def prepare(model_dir: str) -> Path:
-    """Make the run's folder if it does not exist.
+    """Make the run's folder, and in it that of its checkpoints, if they do not exist.
 
     Raises:
-        UserError: if it cannot be made or written.
+        UserError: if they cannot be made or written, or the checkpoints' is a link.
     """
     check_folder_name(model_dir)
     folder = Path(model_dir)
@@ -110,6 +112,7 @@ def prepare(model_dir: str) -> Path:
             pass
     except OSError as error:
         raise UserError(f'--model_dir={model_dir}: cannot be written ({error.strerror}); choose another folder') from error
+    make_folder(folder, CHECKPOINTS)
     return folder
 
 
@@ -189,22 +192,24 @@ def identity(model_dir: str) -> str | None:
     return run_file.identity_of(run.config, run.digest)
 
 
-def initial_shapes(run: Run) -> tuple[nn.Module, TrainState]:
-    """Make a run's model, and return the shapes and types of its first state.
+def initial_shapes(config: Any, cameras: Camera) -> tuple[nn.Module, TrainState]:
+    """Make a config's model, and return the shapes and types of its first state, with tables for these cameras.
 
     Raises:
-        UserError: its config makes no model, or none for its cameras.
+        UserError: the config makes no model, or none for the near of these cameras.
     """
-    config, cameras = run.config, run.scene.cameras
+    model = make_model(config.model_name, config.model)
     try:
-        model = make_model(config.model_name, config.model)
         check_near(float(cameras.near.min()), config.model.spacing)
+    except ValueError as error:
+        raise UserError(f'config.data.near: {error}') from error
+    try:
         start = functools.partial(init_state, model, make_optimizer(config), cameras, config.seed, tuple(config.photos))
         return model, jax.eval_shape(start)
     except UserError:
         raise
-    except Exception as error:  # of a config that nobody can have trained with
-        raise UserError(f'config: makes no {config.model_name} ({reason_of(error)})') from error
+    except Exception as error:  # whatever a model does with numbers that do not fit together
+        raise UserError(f'config.model: makes no {config.model_name} ({reason_of(error)}), check its entries') from error
 
 
 def load(model_dir: str, step: int | None = None) -> Trained:
@@ -215,7 +220,7 @@ def load(model_dir: str, step: int | None = None) -> Trained:
     """
     run = load_run(model_dir)
     try:
-        model, shapes = initial_shapes(run)
+        model, shapes = initial_shapes(run.config, run.scene.cameras)
     except UserError as error:
         raise UserError(f'{model_dir}: {error}; restore {run_file.FILE} from a copy, or train anew') from error
     checkpoints = Checkpoints(os.path.join(model_dir, CHECKPOINTS), run_file.identity_of(run.config, run.digest))

@@ -22,6 +22,7 @@ from clu import checkpoint as clu_checkpoint
 from flax import serialization
 
 from nerf.errors import UserError
+from nerf.host.files import make_folder, sync
 from nerf.train.checkpoints import (
     CONTENT,
     MANIFEST,
@@ -70,13 +71,13 @@ class CheckpointWriter(Checkpoints):
         step = int(content['step'])
         unfinished = self.folder / f'tmp_{step:08d}'
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder.parent, self.folder.name)
             self.refuse_unknown_files()
             self._remove_unfinished()
             manifest = _write(unfinished, content, self.run)
             if not self._is_saved(manifest):
                 os.rename(unfinished, self.path(step))
-                _sync(self.folder)
+                sync(self.folder)
                 self._remove_old()
         except (OSError, tf.errors.OpError) as error:
             reason = ' '.join(str(error).split())
@@ -130,17 +131,8 @@ def _write(folder: Path, content: dict[str, Any], run: str | None) -> dict[str, 
         manifest['run'] = run
     (folder / MANIFEST).write_text(json.dumps({**manifest, 'sha256': checksum(manifest)}, indent=1))
     for path in (*folder.iterdir(), folder):
-        _sync(path)
+        sync(path)
     return manifest
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

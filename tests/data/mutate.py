@@ -6,13 +6,11 @@ python tests/data/mutate.py [--format=NAME] [--count=300] [--start=0] [--only=N]
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
 import resource
 import shutil
-import signal
 import sys
 import tempfile
 import traceback
@@ -34,6 +32,7 @@ from built_in_written import (
     write_transforms_scene,
 )
 from mutations import mutate
+from time_limits import Hang, time_limit
 from written import write_deepvoxels, write_llff
 
 from nerf.data import formats
@@ -46,10 +45,6 @@ MEMORY = 2**31
 LONGEST = 800  # characters of a sentence
 LENS = {'k1': -0.1, 'k2': 0.02, 'p1': 0.003, 'p2': -0.002}
 SPLIT = ('train', 'train', 'train', 'val', 'test')
-
-
-class Hang(BaseException):
-    """A load took too long. Loaders that catch every exception do not catch this one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,20 +143,6 @@ def outcome(case: Case) -> str:
                 expect_untouched(scene, case)
                 return 'valid'
     return 'refused'
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    def stop(*_):
-        raise Hang(f'more than {seconds} s')
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def expect_sentence(message: str, case: Case) -> None:

@@ -126,7 +126,7 @@ def test_the_preview_renders_nothing(scene, tmp_path):
 def test_what_cannot_be_made_is_refused_before_anything_is_rendered(scene, tmp_path, options, message):
     made = KnownJob(scene, tmp_path, **options)
     with pytest.raises(UserError, match=message):
-        video.render_video(made)
+        video.check_video(made.trained.config, made.trained.model, made.options)
     assert made.rendered == 0
     assert not list(tmp_path.iterdir())
 

@@ -18,7 +18,6 @@ import os
 import pickle
 import resource
 import shutil
-import signal
 import sys
 import tempfile
 import traceback
@@ -37,6 +36,7 @@ import mutations
 import numpy as np
 from mutations_binary import choose
 from PIL import Image
+from time_limits import Hang, time_limit
 
 from configs import tiny
 from nerf import tasks
@@ -57,10 +57,6 @@ MEMORY = 2**31
 LONGEST = 800  # characters of a sentence
 STEPS = (20, 40)
 MODES, PARTS = ('damaged', 'forged'), ('run', 'renders')
-
-
-class Hang(BaseException):
-    """A case took too long. What catches every exception does not catch this one."""
 
 
 class Code:
@@ -117,10 +113,10 @@ def grid_of(model, variables, cameras, between=None):
 def stand_ins(sandbox: Sandbox | None = None) -> Iterator[None]:
     """Render nothing, and trace each model once."""
 
-    def shapes_of(run):
-        key = json.dumps([run.config.to_dict(), run_folder.checksum_of_cameras(run.scene)], sort_keys=True)
+    def shapes_of(config, cameras):
+        key = json.dumps([config.to_dict(), str(jax.eval_shape(lambda: cameras)), float(cameras.near.min())], sort_keys=True)
         if sandbox is None or key not in sandbox.shapes:
-            found = initial_shapes(run)
+            found = initial_shapes(config, cameras)
             if sandbox is None:
                 return found
             sandbox.shapes[key] = found
@@ -152,7 +148,7 @@ def make_sandbox(root: Path) -> Sandbox:
     for name in ('bashrc', 'thesis.tex', 'test/thesis.tex', 'settings.json'):
         (sandbox.victim / name).write_text('mine')
     run_folder.save_run(str(sandbox.whole), run)
-    _, shapes = run_folder.initial_shapes(run)
+    _, shapes = run_folder.initial_shapes(run.config, run.scene.cameras)
     rng = np.random.default_rng(1)
     writer = CheckpointWriter(str(sandbox.whole / 'checkpoints'), run=run_folder.identity(str(sandbox.whole)))
     timing = TrainingTime(str(sandbox.whole), 0)
@@ -291,20 +287,6 @@ def mutate(sandbox: Sandbox, rng: np.random.Generator, mode: str, part: str) -> 
 
 
 # What is expected
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    def stop(*_):
-        raise Hang(f'more than {seconds} s')
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class Warnings(logging.Handler):

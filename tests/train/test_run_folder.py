@@ -142,3 +142,11 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match='cannot be written'):
         model_dir.prepare(str(tmp_path / 'file' / 'run'))
+
+
+def test_a_link_in_place_of_the_checkpoints_is_refused_before_training(tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/checkpoints').symlink_to(tmp_path / 'elsewhere')
+    with pytest.raises(UserError, match='checkpoints: found a link'):
+        model_dir.prepare(str(tmp_path / 'run'))

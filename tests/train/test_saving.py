@@ -304,7 +304,7 @@ def test_a_replicated_state_is_refused(tmp_path):
 
 def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / 'file').write_text('in the way')
-    with pytest.raises(UserError, match=r'file/checkpoints: step 1 could not be saved \(.*Not a directory'):
+    with pytest.raises(UserError, match=r'file: cannot be made \(File exists'):
         CheckpointWriter(str(tmp_path / 'file' / 'checkpoints')).save(make_state(1))
 
 

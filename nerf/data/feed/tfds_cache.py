@@ -13,23 +13,13 @@ import numpy as np
 from nerf.data.feed.quiet_tensorflow import tf  # noqa: F401, before tensorflow_datasets
 from nerf.data.formats import fingerprint, load_scene, resolve_source
 from nerf.data.options import DataOptions
-from nerf.data.scene import Scene, camera_arrays, cameras_of_arrays, make_scene
+from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, make_scene
 
 import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
 
 LOG = logging.getLogger('nerf')
 SPLIT = 'images'  # TFDS's only split; train, val and test are a feature of each image, so that the order is kept
-CAMERA_SHAPES = {
-    'camera_to_world': ((3, 4), np.float32),
-    'camera_to_pixel': ((3, 3), np.float32),
-    'width': ((), np.int32),
-    'height': ((), np.int32),
-    'near': ((), np.float32),
-    'far': ((), np.float32),
-    'lens_coefficients': ((8,), np.float32),
-    'lens_is_fisheye': ((), np.int32),
-    'ndc': ((2,), np.float32),
-}
+CAMERA_SHAPES = CAMERA_ARRAYS | OPTIONAL_ARRAYS
 
 
 class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
