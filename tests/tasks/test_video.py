@@ -171,3 +171,14 @@ def test_damaged_frames_are_made_again(scene, tmp_path):
     assert made.rendered == FRAMES
     assert (frames / '0000.npz').read_bytes() == content
     assert not (frames / '0004.npz').is_symlink()
+
+
+def test_a_frame_that_is_rendered_again_keeps_the_maps_it_had(tmp_path):
+    """Else two videos that show different maps would take turns in making each other's frames anew."""
+    size = (2, 3)
+    frame = {'rgb': np.full((*size, 3), 0.5), 'acc': np.ones(size), 'depth': np.full(size, 2.0)}
+    video.write_frame(tmp_path / '0000.npz', {**frame, 'normal': np.full((*size, 3), 0.25)})
+    video.write_frame(tmp_path / '0000.npz', {**frame, 'depth': np.full(size, 3.0)})
+    kept = video.read_frame(tmp_path / '0000.npz')
+    assert (kept['normal'] == 0.25).all()
+    assert (kept['depth'] == 3.0).all()
