@@ -215,6 +215,6 @@ def read_png(path: Path) -> np.ndarray | None:
     try:
         if path.is_symlink() or not path.is_file():
             return None
-        return imageio.imread(path)
+        return imageio.imread(path, plugin='pillow')  # no other decoder tries its luck
     except Exception:  # whatever a decoder may stumble over
         return None
