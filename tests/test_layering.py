@@ -60,7 +60,7 @@ ROWS = {
         f'{CORE} host configs data',
         'jax flax numpy ml_collections',
     ),
-    'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pycolmap'),
+    'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pillow_heif pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
     'pictures': Row(
         'nerf.render.*',

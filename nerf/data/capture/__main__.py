@@ -11,9 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nerf.data.capture.images import camera_groups, copy_frames, copy_photos
+from nerf.data.capture.images import camera_groups, copy_frames, copy_photos, in_sentence
+from nerf.data.capture.photos import LeftOut
 from nerf.data.formats.colmap_model import read_model
 from nerf.errors import UserError, exit_with_sentence
+from nerf.host.console import set_up_logging
 from nerf.host.files import atomic_folder
 
 FEWEST = 4  # images
@@ -69,19 +71,24 @@ def import_pycolmap() -> ModuleType:
 
 
 def gather(source: str, images: Path, max_size: int, frames: int) -> list[str]:
-    """Copy the photos, or frames of the video, to `images` and return their names.
+    """Copy the photos, or frames of the video, to `images` and return their names; say which files are not used, and why.
 
     Raises:
         UserError: no such file or folder, or too few images.
     """
+    left_out = LeftOut()
     if Path(source).is_dir():
-        names = copy_photos(source, images, max_size)
+        names = copy_photos(source, images, max_size, left_out)
     elif Path(source).is_file():
         names = copy_frames(source, images, frames, max_size)
     else:
         raise UserError(f'{source}: no such file or folder; give a folder of photos or a video file')
     if len(names) < FEWEST:
-        raise UserError(f'{source}: holds {len(names)} images, expected at least {FEWEST}, better 50; {ADVICE}')
+        raise UserError(
+            f'{source}: holds {len(names)} images, expected at least {FEWEST}, better 50{in_sentence(left_out)}; {ADVICE}'
+        )
+    if str(left_out):
+        print(left_out, flush=True)
     return names
 
 
@@ -197,6 +204,7 @@ def find_cameras(pycolmap: ModuleType, database: Path, images: Path, models: Pat
 @exit_with_sentence
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command: make a scene of photos or a video in --out."""
+    set_up_logging()
     parser = argparse.ArgumentParser(
         prog='python -m nerf.data.capture', description='Find the cameras of photos or of a video.'
     )
