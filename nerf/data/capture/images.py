@@ -87,17 +87,18 @@ def copy_photo(path: str, folder: Path, stem: str, max_size: int) -> tuple[str, 
     """Copy one photo to `folder`, see `copy_photos`; return its name there, '' if it cannot be read, and why or CONVERTED."""
     try:
         with Image.open(path, formats=readable_kinds()) as image:
-            ending, is_kept, said = os.path.splitext(path)[1], can_be_kept(image, path, max_size), ''
+            said = '' if is_common(image) else CONVERTED  # first, as reading a PNG's EXIF data decodes it
+            is_kept = not said and can_be_kept(image, path, max_size)
             if is_kept:
                 image.load()  # fails unless the file is complete
             else:
-                said = '' if is_common(image) else CONVERTED
                 exif = camera_exif(image)
                 image = upright(image, max_size)
     except Exception as error:  # decoders raise almost anything on damaged files
         if isinstance(error, OSError) and error.errno:
             raise
         return '', DEEP if str(error) == DEEP else NEEDS_HEIF if is_unknown_heif(path) else DAMAGED
+    ending = os.path.splitext(path)[1]
     if is_kept:
         shutil.copyfile(path, folder / (stem + ending))
         return stem + ending, said
@@ -107,10 +108,10 @@ def copy_photo(path: str, folder: Path, stem: str, max_size: int) -> tuple[str, 
 
 
 def can_be_kept(image: Image.Image, path: str, max_size: int) -> bool:
-    """Return whether the file is copied as it is: COLMAP and the loaders read it, upright and small enough."""
+    """Return whether COLMAP and the loaders read the file as it is, upright and small enough."""
     is_upright = exif_of(image).get(ORIENTATION, 1) == 1
     ending = os.path.splitext(path)[1].lower()
-    return ending in KEPT.get(image.format, ()) and is_common(image) and is_upright and max(image.size) <= max_size
+    return ending in KEPT.get(image.format, ()) and is_upright and max(image.size) <= max_size
 
 
 def is_common(image: Image.Image) -> bool:
@@ -227,7 +228,8 @@ def camera_groups(folder: Path, names: list[str]) -> list[list[str]]:
     """Group images that seem to share one camera and focal length: same size and same EXIF focal length."""
     groups = defaultdict(list)
     for name in names:
-        with Image.open(folder / name) as image:
+        with warnings.catch_warnings(), Image.open(folder / name) as image:
+            warnings.simplefilter('ignore')  # of damaged EXIF data
             settings = exif_of(image).get_ifd(LENS_SETTINGS)
             groups[image.size, *(str(settings.get(tag)) for tag in FOCAL_LENGTHS)].append(name)
     return list(groups.values())

@@ -116,13 +116,13 @@ def parts_of(times: np.ndarray, count: int) -> np.ndarray:
 def _ffmpeg(path: str, *output: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Run ffmpeg on a video; yield its output, and the file of its messages, and end it afterwards.
 
-    A file may name others to be read in its place, also of the web: files alone are allowed.
+    A local playlist may name other local files, but nothing of a network: ffmpeg's default.
     """
     try:
         executable = get_exe()
     except (ImportError, RuntimeError) as error:
         raise UserError('ffmpeg is not installed, which reads videos: pip install imageio-ffmpeg') from error
-    reading = ('-nostdin', '-hide_banner', '-nostats', '-protocol_whitelist', 'file', '-i', os.path.abspath(path))
+    reading = ('-nostdin', '-hide_banner', '-nostats', '-i', os.path.abspath(path))
     command = [executable, *reading, '-an', '-sn', '-dn', *output, '-']
     with tempfile.TemporaryFile() as messages:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages)
