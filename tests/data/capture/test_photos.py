@@ -118,7 +118,7 @@ def test_pixels_of_other_kinds_become_8_bits(source, folder, caplog):
 
 def test_colours_of_16_bits_are_not_copied_as_they_are(source, folder):
     """Pillow reads such a PNG, but cannot write it: one line of filter 0 and big-endian numbers for each row."""
-    rows = b''.join(b'\0' + (row.astype('>u2') << 8).tobytes() for row in RAMP)
+    rows = b''.join(b'\0' + (row.astype(np.uint16) << 8).astype('>u2').tobytes() for row in RAMP)
     parts = ((b'IHDR', struct.pack('>IIBBBBB', 24, 12, 16, 2, 0, 0, 0)), (b'IDAT', zlib.compress(rows)), (b'IEND', b''))
     chunks = (struct.pack('>I', len(data)) + of + data + struct.pack('>I', zlib.crc32(of + data)) for of, data in parts)
     (source / 'a.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(chunks))
