@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from nerf.data.formats.json_files import read_json
+from nerf.data.scene import Scene, stack_cameras
+from nerf.data.stored_cameras import write_cameras
 from nerf.errors import UserError
 from nerf.models import default_fields
 from nerf.tables import __main__ as command
@@ -387,6 +389,15 @@ def test_folders_without_metrics_are_named_once_and_left_out(tmp_path, capsys):
     assert said.out == ''
     assert said.err == f'warning: left out, no render/test/step_*/metrics.json: {tmp_path}/empty, {tmp_path}/other\n'
     assert 21.25 in pd.read_csv(out).value.tolist()
+
+
+def test_a_run_without_held_out_views_has_no_metrics_to_make(tmp_path, capsys):
+    cameras = stack_cameras(np.eye(3, 4)[None], np.eye(3)[None], np.array([[8, 8]]), 1.0, 2.0)
+    write_cameras(tmp_path / 'cameras.npz', Scene(('train_a',), ('train',), np.zeros((0, 4), np.uint8), cameras))
+    with pytest.raises(SystemExit):
+        command.main([str(tmp_path)])
+    said = capsys.readouterr().err
+    assert said == f'error: {tmp_path}: no view was held out from training, so there are no metrics\n'
 
 
 @pytest.mark.parametrize(

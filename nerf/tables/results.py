@@ -11,10 +11,13 @@ from typing import Any
 
 from nerf.config import flatten
 from nerf.data.formats.json_files import read_json
+from nerf.data.stored_cameras import read_cameras
 from nerf.errors import UserError
+from nerf.host.untrusted import UnreadableError
 from nerf.render.metrics import METRICS
 
 BUILT_IN = 'built-in'
+CAMERAS_FILE = 'cameras.npz'  # of a run, see nerf.train.run_folder
 METRICS_FILE = Path('render', 'test', 'step_*', 'metrics.json')
 REMEDY = 'restore it, or remove it and run render.py --task=test'
 KINDS = {str: 'a text', int: 'a whole number', float: 'a number', bool: 'true or false', dict: 'an object', list: 'a list'}
@@ -79,8 +82,18 @@ def read_results(folders: Sequence[str]) -> tuple[list[Result], list[str]]:
             raise UserError(f'{folder}: no such folder; expected the folder of a training run')
     evaluated = [folder for folder in dict.fromkeys(folders) if metrics_file(Path(folder)) is not None]
     if not evaluated:
+        if all(map(holds_out_nothing, folders)):
+            raise UserError(f'{", ".join(folders)}: no view was held out from training, so there are no metrics')
         raise UserError(f'{", ".join(folders)}: holds no {METRICS_FILE}; render.py --task=test --model_dir=... makes it')
     return [read_result(Path(folder)) for folder in evaluated], [folder for folder in folders if folder not in evaluated]
+
+
+def holds_out_nothing(folder: str) -> bool:
+    """Return whether the run in this folder has no test views; False also if its cameras cannot be read."""
+    try:
+        return 'test' not in read_cameras(Path(folder, CAMERAS_FILE)).split
+    except (UserError, UnreadableError):
+        return False
 
 
 def metrics_file(folder: Path) -> Path | None:

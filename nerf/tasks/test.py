@@ -25,6 +25,9 @@ def render_test(job: Job) -> None:
     """Render the held-out test views to PNGs, and compute metrics if their images are available."""
     scene, step = job.scene, job.trained.step
     test = [int(i) for i in scene.indices('test')]
+    if not test:
+        _log.warning('no view is held out from training, so none is rendered and there are no metrics; see config.test_every')
+        return
     has_images = len(scene.pixels) > 0
     cameras = [scene.camera(i) for i in test]
     settings = {'step': step, 'background': job.background, 'views': digest(cameras), 'skip_empty': job.skip_empty}
@@ -43,7 +46,7 @@ def render_test(job: Job) -> None:
     progress.close()
     if not has_images:
         _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
-    elif processes.is_first() and test:
+    elif processes.is_first():
         write_metrics(job, folder, test)
 
 

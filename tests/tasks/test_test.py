@@ -84,3 +84,11 @@ def test_a_view_is_finished_when_all_its_pictures_are_whole(tmp_path, ending, da
     elif damage != 'missing':
         path.write_bytes(content[: 0 if damage == 'empty' else -100])
     assert not views.is_finished(tmp_path, scene, 1)
+
+
+def test_a_scene_without_held_out_views_is_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(views._log, 'propagate', True)
+    scene = scene_of(())
+    with caplog.at_level('WARNING', logger='nerf'):
+        views.render_test(types.SimpleNamespace(scene=scene, trained=types.SimpleNamespace(step=7)))
+    assert 'no view is held out from training' in caplog.text
