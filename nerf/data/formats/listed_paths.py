@@ -63,7 +63,7 @@ class SceneFiles:
     def say_moved(self, where: str) -> None:
         """Log once that files were found by the ends of their paths; `where` is the file or folder that lists them."""
         if self.moved:
-            listed, found = next(iter(self.moved.items()))
+            listed, found = (path if path.isprintable() else ascii(path) for path in next(iter(self.moved.items())))
             say_once(
                 f'{where}: {len(self.moved)} of its paths lead elsewhere; files are taken that end alike in the scene folder, '
                 f'{listed:.200} as {found} first'
