@@ -14,7 +14,6 @@ the values of the published data, whose silhouettes have a dark seam.
 import argparse
 import itertools
 import json
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -127,7 +126,7 @@ def _write_view(folder: Path, frame: blender.Frame, is_paper: bool) -> list[dict
 
 def _camera(frame: blender.Frame, width: int, height: int) -> dict[str, Any]:
     """Return a camera's entries of metadata.json: bounds, pose, and intrinsics in px of an image of this size."""
-    focal = 0.5 * width / math.tan(0.5 * frame.angle)
+    focal = float(frame.intrinsics((width, height))[0, 0])
     return {
         'cam2world': [*frame.pose.tolist(), [0.0, 0.0, 0.0, 1.0]],
         'width': width,

@@ -20,7 +20,17 @@ from mutations_binary import (
 )
 
 NUMBERS = (0, -1, 1, 0.5, 2**31, 2**63, 2**64, 10**30, 1e-30, 1e30, 1e200, -1e308, float('nan'), float('inf'), float('-inf'))
-ODD_VALUES = (*NUMBERS, 10**400, None, True, False, '', 'x', '0', '../../../etc/passwd', '/etc/passwd', 'a\0b', 'é' * 300)
+ODD_PATHS = (
+    '../../../etc/passwd',
+    '/etc/passwd',
+    '..\\..\\..\\etc\\passwd',
+    'C:\\x\\r_0.png',
+    '\\\\?\\C:\\',
+    'a\0b',
+    'é' * 300,
+    '/' * 300,
+)
+ODD_VALUES = (*NUMBERS, 10**400, None, True, False, '', 'x', '0', *ODD_PATHS)
 ODD_SHAPES = ([], {}, [[]], [None], [1, [2]], {'a': 1}, [[1, 2], [3]])
 ODD_WORDS = (
     'nan',

@@ -213,10 +213,32 @@ def change_cell(key, row, column, value):
     return change
 
 
+def test_files_written_on_windows_with_scaled_poses_and_no_test_views(converted, caplog):
+    expected = load(converted)
+
+    def change(content):
+        for table in content.values():
+            table['file_path'] = ['D:\\' + path.replace('/', '\\') for path in table['file_path']]
+            for pose in table['cam2world']:
+                pose[:3] = [[2 * x, 2 * y, 2 * z, position] for x, y, z, position in pose[:3]]
+        content['test'] = {key: [] for key in content['test']}
+
+    content = json.loads((converted / 'metadata.json').read_text())
+    change(content)
+    (converted / 'metadata.json').write_text(json.dumps(content))
+    scene = load(converted)
+    kept = [i for i, split in enumerate(expected.split) if split != 'test']
+    assert scene.names == tuple(expected.names[i] for i in kept)
+    np.testing.assert_allclose(scene.cameras.camera_to_world, expected.cameras.camera_to_world[kept], atol=1e-6)
+    moved, straightened = [record.getMessage() for record in caplog.records]
+    assert moved.startswith(f'{converted}/metadata.json: {len(kept)} of its paths lead elsewhere')
+    assert straightened.endswith(f'{len(kept)} of {len(kept)} poses are rotations times a scale, 2, which is divided out')
+
+
 MISTAKES = {
     'no training split': (lambda c: c.pop('train'), 'metadata.json, train: found no lists'),
     'no list of files': (lambda c: c['train'].update(file_path='d0.png'), 'train: expected a list file_path'),
-    'no images': (lambda c: c['test'].update(file_path=[]), 'test: expected a list file_path'),
+    'no images': (lambda c: c['train'].update(file_path=[]), 'train: expected a list file_path'),
     'too few': (lambda c: c['train']['focal'].pop(), r'train: focal: expected numbers of shape \(8,\), found float64 \(7,\)'),
     'missing': (lambda c: c['train'].pop('pix2cam'), r'train: pix2cam: expected numbers of shape \(8, 3, 3\)'),
     'ragged': (lambda c: c['train']['cam2world'][1][1].pop(), r'train: cam2world: expected numbers of shape \(8, 4, 4\)'),
@@ -233,7 +255,7 @@ MISTAKES = {
     'another image': (change_entry('file_path', 'images_test/r_0_d2.png'), r'found 4 x 4 px, expected 24 x 16'),
     'missing image': (change_entry('file_path', 'images_train/none.png'), r'none\.png: no such image'),
     'above': (change_entry('file_path', '../blender/toy/train/r_0.png'), 'leaves the scene folder'),
-    'absolute': (change_entry('file_path', '/etc/passwd'), 'leaves the scene folder'),
+    'absolute': (change_entry('file_path', '/etc/passwd'), 'etc/passwd: no such image file'),
     'twice': (change_entry('file_path', 'images_train/r_0_d1.png'), 'lists an image twice'),
 }
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import logging
 import os
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +22,10 @@ from nerf.scene_types import scene_type_of
 
 BUILT_IN = 'procedural'
 BUILT_IN_WIDTH = 400
+# Folders of a scene, one of which may be given instead of it.
+PARTS = re.compile(r'images(_\d+)?|sparse|colmap|train|val|validation|test|masks')
+DEEPEST = 4  # folders from a scene's file to the scene: colmap/sparse/0/cameras.bin
+LOG = logging.getLogger('nerf')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +109,8 @@ def resolve_source(format: str | None, data_dir: str | None, scene: str) -> tupl
 def find_source(data_dir: str, scene: str) -> str:
     """Find the folder (or file) of a scene: `data_dir/scene` if that exists, else `data_dir` itself.
 
-    `data_dir/train/scene` is found as well, as in the archive of DeepVoxels.
+    `data_dir/train/scene` is found as well, as in the archive of DeepVoxels; and if `data_dir` is a file or folder of a scene
+    (`transforms.json`, `sparse/0`, `images`), the scene that it lies in.
 
     Raises:
         UserError: no `data_dir`, or one that holds other scenes, but not `scene`.
@@ -116,15 +123,36 @@ def find_source(data_dir: str, scene: str) -> str:
         return inside
     if scene and deepvoxels.holds(in_archive):
         return in_archive
-    if scene and os.path.isdir(data_dir) and not _is_scene(data_dir):
+    if _is_whole(data_dir):
+        return data_dir
+    if scene and os.path.isdir(data_dir):
         known = [each.name for each in os.scandir(data_dir) if _is_scene(each.path)]
         if known:
             raise unknown('scene', scene, known)
-    return data_dir
+    return _scene_around(data_dir) or data_dir
 
 
 def _is_scene(folder: str) -> bool:
     return any(format.holds(folder) for format in FORMATS.values())
+
+
+def _is_whole(folder: str) -> bool:
+    """Return whether a folder is a scene, and not nerfstudio's `colmap` in one, which has the model and no images."""
+    is_model = os.path.basename(folder) == 'colmap' and not os.path.isdir(os.path.join(folder, 'images'))
+    return _is_scene(folder) and not is_model
+
+
+def _scene_around(path: str) -> str | None:
+    """Return the nearest scene above that `path` is a file of, or one of its folders; None if there is none."""
+    above, parts = path, []
+    for _ in range(DEEPEST):
+        above, part = os.path.split(above)
+        parts.insert(0, part)
+        is_part = PARTS.fullmatch(part) or (len(parts) == 1 and os.path.isfile(path))
+        if is_part and _is_whole(above):
+            LOG.info('%s: is read, the scene that %s is a part of', above, os.path.join(*parts))
+            return above
+    return None
 
 
 def detect_format(folder: str) -> str:

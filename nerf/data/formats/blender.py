@@ -1,17 +1,22 @@
 """Scenes in the format of NeRF's synthetic (Blender) data: `transforms_train.json`, of the other splits too, and images.
 
 `transform_matrix` is camera-to-world with OpenGL's axes, as everywhere here. `camera_angle_x` is the full horizontal angle
-of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x).
+of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x); a frame's own takes precedence.
 """
 
-import math
 import os
+import re
+from collections import ChainMap
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
+from nerf.data.formats.json_files import pose_of, read_frame_list, read_json
+from nerf.data.formats.listed_paths import SceneFiles
+from nerf.data.formats.photos import ENDINGS, check_principal_point
+from nerf.data.formats.pose_matrices import without_scale
+from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera
 from nerf.data.images import read_shrunk
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
@@ -20,18 +25,32 @@ from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
 NEAR, FAR = 2.0, 6.0
-ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
 
 
 class Frame(NamedTuple):
-    """One entry of a transforms file: name, split, image file, [R|t], angle of view in radians, and the transforms file."""
+    """One entry of a transforms file: name, split, image file, [R|t], its values before the file's, and the transforms file."""
 
     name: str
     split: str
     path: str
     pose: np.ndarray
-    angle: float
+    said: ChainMap[str, Any]
     listed_in: str
+
+    def intrinsics(self, size: tuple[int, int]) -> np.ndarray:
+        """Compute K, [3, 3], px, for an image of `size` (width, height).
+
+        w and h count only if there are intrinsics in px: an angle of view needs no size, and pixels are square.
+
+        Raises:
+            UserError: no angle of view, an invalid number, or a distorted image.
+        """
+        name = f'{self.name} in {self.listed_in}'
+        said = self.said.new_child({'w': None, 'h': None} if SAYS_INTRINSICS.isdisjoint(self.said) else {})
+        intrinsics, distortion, is_fisheye = read_camera(said, size, name)
+        if is_fisheye or distortion.any():
+            raise UserError(f'{name}: found a distorted image, which this format has not; set --config.data.format=transforms')
+        return intrinsics
 
 
 def holds(folder: str) -> bool:
@@ -49,15 +68,19 @@ def load(folder: str, options: DataOptions) -> Scene:
     with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images, full_sizes = zip(*pool.map(lambda frame: read_shrunk(frame.path, options), frames), strict=True)
     sizes = np.array([image.shape[1::-1] for image in images])
+    lenses = np.stack([frame.intrinsics(size) for frame, size in zip(frames, full_sizes, strict=True)])
+    # Width and height are rounded separately, so each axis has its own ratio.
+    ratios = np.concatenate([sizes / np.array(full_sizes), np.ones((len(sizes), 1))], axis=1)
     cameras = stack_cameras(
-        np.stack([frame.pose for frame in frames]),
-        _lenses(np.array([frame.angle for frame in frames]), sizes, np.array(full_sizes)),
+        without_scale(folder, np.stack([frame.pose for frame in frames])),
+        lenses * ratios[:, :, None],
         sizes,
         NEAR if options.near is None else options.near,
         FAR if options.far is None else options.far,
     )
     for i, frame in enumerate(frames):
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
+        check_principal_point(f'{frame.name} in {frame.listed_in}', lenses[i], full_sizes[i])
     return make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
 
 
@@ -79,12 +102,13 @@ def read_frames(folder: str, options: DataOptions) -> list[Frame]:
     """
     if not os.path.isdir(folder):
         raise UserError(f'{folder}: no such folder; give the one that holds transforms_train.json')
-    frames = []
+    files, frames = SceneFiles(folder), []
     for split in SPLITS:
         if split == 'train' or os.path.isfile(_json_path(folder, split)):
-            found = _read_split(folder, split)
+            found = _read_split(files, split)
             kept = thin_out(range(len(found)), [split] * len(found), options.test_every)
             frames += [found[i] for i in kept]
+    files.say_moved(folder)
     return frames
 
 
@@ -92,33 +116,34 @@ def _json_path(folder: str, split: str) -> str:
     return os.path.join(folder, f'transforms_{split}.json')
 
 
-def _read_split(folder: str, split: str) -> list[Frame]:
-    where = _json_path(folder, split)
+def _read_split(files: SceneFiles, split: str) -> list[Frame]:
+    where = _json_path(files.folder, split)
     content = read_json(where, 'camera_angle_x and frames')
-    angle = content.get('camera_angle_x')
-    if not isinstance(angle, (int, float)) or not 0 < angle < math.pi:
-        raise UserError(f'{where}: found camera_angle_x {angle!r:.40}, expected an angle of view in radians, between 0 and pi')
-    entries = read_frame_list(content, where)
-    paths = [entry['file_path'] for entry in entries]
+    entries = read_frame_list(content, where, may_be_empty=split != 'train')
+    paths = files.locate([entry['file_path'] for entry in entries], where)
     poses = [pose_of(entry['transform_matrix'], f'{where}, frame {entry["file_path"]!r}') for entry in entries]
-    files = [_image_path(folder, path, where) for path in paths]
     names = _names(paths, where)
     check_names(names, [split] * len(names), where)
-    return [
-        Frame(f'{split}_{name}', split, file, pose, angle, where) for name, file, pose in zip(names, files, poses, strict=True)
+    images = [_image_path(files.folder, path) for path in paths]
+    frames = [
+        Frame(f'{split}_{name}', split, image, pose, ChainMap(entry, content), where)
+        for name, image, pose, entry in zip(names, images, poses, entries, strict=True)
     ]
+    for frame in frames:
+        frame.intrinsics((1, 1))  # refused before images are read
+    return frames
 
 
-def _image_path(folder: str, path: str, where: str) -> str:
-    """Return the image file of a frame, whose `file_path` has an ending or, as usual, none (.png)."""
-    file = os.path.join(folder, path_within(path, where))
-    return file if os.path.isfile(file) else f'{file}.png'
+def _image_path(folder: str, path: str) -> str:
+    """Return the image file of a frame; if it is missing, with the ending that it usually has."""
+    file = os.path.join(folder, path)
+    return file if os.path.isfile(file) or path.lower().endswith(ENDINGS) else f'{file}.png'
 
 
 def _names(paths: list[str], where: str) -> list[str]:
     """Return names for the frames: their file names or, if these repeat (`a/rgb`, `b/rgb`), their whole paths."""
     whole = [_without_ending(os.path.normpath(path)) for path in paths]
-    for names in ([os.path.basename(path) for path in whole], [path.replace(os.sep, '_') for path in whole]):
+    for names in ([os.path.basename(path) for path in whole], [re.sub(r'[/\\]', '_', path) for path in whole]):
         if are_distinct(names):
             return names
     raise UserError(f'{where}: lists an image twice; expected each file_path once')
@@ -127,15 +152,3 @@ def _names(paths: list[str], where: str) -> list[str]:
 def _without_ending(path: str) -> str:
     stem, ending = os.path.splitext(path)
     return stem if ending.lower() in ENDINGS else path
-
-
-def _lenses(angles: np.ndarray, sizes: np.ndarray, full_sizes: np.ndarray) -> np.ndarray:
-    """Compute intrinsics [k, 3, 3] of images of `sizes` (width, height) [k, 2] that were `full_sizes` on disk.
-
-    Pixels are square on disk. Width and height are rounded separately, so each axis has its own ratio.
-    """
-    focal = 0.5 * full_sizes[:, 0] / np.tan(0.5 * angles)
-    lenses = np.tile(np.eye(3), (len(sizes), 1, 1))
-    lenses[:, [0, 1], [0, 1]] = focal[:, None] * sizes / full_sizes
-    lenses[:, :2, 2] = sizes / 2
-    return lenses

@@ -10,7 +10,8 @@ import os
 import numpy as np
 
 from nerf.data.formats.colmap_model import READERS, Model, ModelImage, model_files, read_model
-from nerf.data.formats.photos import Photo, assemble, find_image, image_folder, images_below
+from nerf.data.formats.listed_paths import SceneFiles
+from nerf.data.formats.photos import Photo, assemble, image_folder, images_below
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
 from nerf.errors import UserError
@@ -77,7 +78,8 @@ def _image_files(folder: str, model: Model, options: DataOptions) -> tuple[str, 
     """
     root = image_folder(folder, max(camera.width for camera in model.cameras.values()), options)
     for choice in dict.fromkeys((root, os.path.join(folder, 'images'))):
-        files = [find_image(choice, image.name) for image in model.images]
+        found = SceneFiles(choice)
+        files = [found.find(image.name) for image in model.images]
         if any(files):
             return choice, files
     return root, files

@@ -1,6 +1,7 @@
 """Checked reading of the JSON files of scenes, which are untrusted."""
 
-import os
+import functools
+import logging
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from nerf.errors import UserError
 from nerf.host import untrusted
 from nerf.host.untrusted import MissingError, UnreadableError
 
+LOG = logging.getLogger('nerf')
 MAX_BYTES = 2**27  # a frame takes less than 1 KB
 
 
@@ -29,19 +31,26 @@ def read_json(where: str, expected: str) -> dict[str, Any]:
     return content
 
 
-def read_frame_list(content: dict[str, Any], where: str) -> list[dict[str, Any]]:
-    """Return the entries of a transforms file, each with a file_path and a transform_matrix.
+def read_frame_list(
+    content: dict[str, Any], where: str, key: str = 'frames', may_be_empty: bool = False
+) -> list[dict[str, Any]]:
+    """Return the entries of a list in a transforms file, each with a file_path and a transform_matrix.
 
     Raises:
-        UserError: no such list, or an entry that lacks one of them.
+        UserError: no such list, an empty one that may not be, or an entry that lacks one of them.
     """
-    entries = content.get('frames')
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f'{where}: expected a list "frames" with an entry for each image; remove the file if there is none')
+    entries = content.get(key)
+    if not isinstance(entries, list) or not (entries or may_be_empty):
+        raise UserError(f'{where}: expected a list "{key}" with an entry for each image; remove the file if there is none')
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get('file_path'), str) or 'transform_matrix' not in entry:
             raise UserError(f'{where}: frame {number} lacks file_path or transform_matrix; expected both')
     return entries
+
+
+def is_bad(entry: dict[str, Any]) -> bool:
+    """Return whether a frame is marked as ScanNet++ marks those whose image or pose is not to be used."""
+    return entry.get('is_bad') is True
 
 
 def pose_of(matrix: Any, where: str) -> np.ndarray:
@@ -61,13 +70,7 @@ def pose_of(matrix: Any, where: str) -> np.ndarray:
     return pose[:3].astype(np.float64)
 
 
-def path_within(path: str, where: str) -> str:
-    """Normalise a `file_path`, relative to the scene folder, to one without . and .. in it.
-
-    Raises:
-        UserError: the path leaves the folder.
-    """
-    inside = os.path.normpath(path)
-    if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir or '\0' in inside:
-        raise UserError(f'{where}: file_path {path!r} leaves the scene folder; expected a path within it')
-    return inside
+@functools.cache
+def say_once(line: str) -> None:
+    """Log a line about a scene once, though its files are listed for its fingerprint and again when it is loaded."""
+    LOG.warning('%s', line)

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nerf.data.formats.json_files import path_within, read_json
+from nerf.data.formats.json_files import read_json
+from nerf.data.formats.listed_paths import SceneFiles
+from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.images import premultiply, read_image
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
@@ -66,7 +68,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         images = list(pool.map(_read_whole, entries))
     numbers = {key: np.stack([entry.numbers[key] for entry in entries]) for key in SHAPES}
     cameras = stack_cameras(
-        numbers['cam2world'][:, :3],
+        without_scale(os.path.join(folder, FILE), numbers['cam2world'][:, :3]),
         _lenses(numbers),
         np.stack([numbers['width'], numbers['height']], axis=1),
         numbers['near'] if options.near is None else options.near,
@@ -100,10 +102,11 @@ def read_entries(folder: str, options: DataOptions) -> list[Entry]:
     """
     where = os.path.join(folder, FILE)
     content = read_json(where, EXPECTED)
-    entries = []
+    files, entries = SceneFiles(folder), []
     for split in SPLITS:
         if split == 'train' or split in content:
-            entries += _read_split(folder, split, content.get(split))
+            entries += _read_split(files, split, content.get(split))
+    files.say_moved(where)
     views = list(dict.fromkeys(_view(entry) for entry in entries if entry.split == 'test'))
     kept = set(thin_out(views, ['test'] * len(views), options.test_every))
     return [entry for entry in entries if entry.split != 'test' or _view(entry) in kept]
@@ -114,21 +117,26 @@ def _view(entry: Entry) -> str:
     return re.sub(r'_d\d+$', '', entry.name)
 
 
-def _read_split(folder: str, split: str, table: Any) -> list[Entry]:
-    where = f'{os.path.join(folder, FILE)}, {split}'
+def _read_split(files: SceneFiles, split: str, table: Any) -> list[Entry]:
+    where = f'{os.path.join(files.folder, FILE)}, {split}'
     if not isinstance(table, dict):
         raise UserError(f'{where}: found no lists of images, expected {", ".join(["file_path", *SHAPES])}')
     paths = table.get('file_path')
+    if paths == [] and split != 'train':
+        return []
     if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
         raise UserError(f'{where}: expected a list file_path with the name of each image')
     columns = {key: _column(table.get(key), (len(paths), *shape), f'{where}: {key}') for key, shape in SHAPES.items()}
     numbers = [{key: column[i] for key, column in columns.items()} for i in range(len(paths))]
     for path, row in zip(paths, numbers, strict=True):
         _check_row(row, f'{where}, {path}')
-    files = [os.path.join(folder, path_within(path, where)) for path in paths]
-    names = _names(paths, where)
+    located = files.locate(paths, where)
+    names = _names(located, where)
     check_names(names, [split] * len(names), where)
-    return [Entry(f'{split}_{name}', split, file, row) for name, file, row in zip(names, files, numbers, strict=True)]
+    return [
+        Entry(f'{split}_{name}', split, os.path.join(files.folder, path), row)
+        for name, path, row in zip(names, located, numbers, strict=True)
+    ]
 
 
 def _column(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.images import read_shrunk, size_of
 from nerf.data.names import are_distinct, check_names, same_file
 from nerf.data.options import DataOptions
@@ -67,6 +68,8 @@ def assemble(
     """
     points = np.zeros((0, 3)) if points is None else points
     photos = sorted(photos, key=lambda photo: photo.name)
+    poses = without_scale(where, np.stack([photo.pose for photo in photos]))
+    photos = [dataclasses.replace(photo, pose=pose) for photo, pose in zip(photos, poses, strict=True)]
     split = splits_of(photos, options)
     if 'train' not in split:
         raise UserError(
@@ -75,7 +78,6 @@ def assemble(
     names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
     check_names(names, split, where)
     images, cameras = read_photos(where, photos, options)
-    poses = np.stack([photo.pose for photo in photos])
     cameras, points = place(cameras, poses, points, bounds, options)
     return dataclasses.replace(make_scene(names, split, images, cameras), points=points)
 
@@ -100,7 +102,7 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
     splits = [photo.split if is_split else None for photo in photos]
     for names in ([os.path.basename(path) for path in whole], whole, paths):
         if are_distinct([f'{split}/{name}' for split, name in zip(splits, names, strict=True)]):
-            return [name.replace(os.sep, '_') for name in names]
+            return [re.sub(r'[/\\]', '_', name) for name in names]
     known = [same_file(path) for path in paths]
     twice = next(path for path in paths if known.count(same_file(path)) > 1)
     raise UserError(f'{where}: lists the image {twice!r} twice; expected each once')
@@ -138,7 +140,22 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
             cameras = cameras.replace(lens=Lens(np.array(coefficients, np.float32), is_fisheye))
     for i, photo in enumerate(photos):
         check_camera(f'{photo.name} in {where}', cameras.at(i))
+        check_principal_point(f'{photo.name} in {where}', photo.intrinsics, photo.size)
     return cameras
+
+
+def check_principal_point(name: str, intrinsics: np.ndarray, size: tuple[int, int]) -> None:
+    """Check that the principal point of K [3, 3], px, lies in the image of `size` (width, height), which K may not be for.
+
+    Raises:
+        UserError: it does not; the message begins with `name`.
+    """
+    x, y = intrinsics[:2, 2]
+    if not (0 <= x <= size[0] and 0 <= y <= size[1]):
+        raise UserError(
+            f'{name}: the principal point {x:g}, {y:g} px lies outside of the image of {size[0]} x {size[1]} px, so the '
+            'intrinsics are for another size; give that size with them, or use the images that they are for'
+        )
 
 
 def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
@@ -213,15 +230,3 @@ def images_below(folder: str) -> list[str]:
     """List the image files in a folder and its subfolders, as paths from there, sorted."""
     paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
     return sorted(os.path.relpath(path, folder) for path in paths if path.lower().endswith(ENDINGS))
-
-
-def find_image(folder: str, name: str) -> str | None:
-    """Find the file of image `name` in `folder`, also with another ending (smaller copies often have one); None if missing."""
-    inside = os.path.normpath(name)
-    if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
-        return None
-    path = os.path.join(folder, inside)
-    stem, ending = os.path.splitext(path)
-    stem = path if ending[1:2].isdigit() else stem  # digits after a dot are not an ending
-    candidates = [path, *(stem + each for ending in ENDINGS for each in (ending, ending.upper()))]
-    return next(filter(os.path.isfile, candidates), None)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.images import resized
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene, make_scene, stack_cameras
@@ -51,7 +52,7 @@ def load(path: str, options: DataOptions) -> Scene:
     lenses[:, [0, 1], [0, 1]] = focal * sizes / opaque.shape[2:0:-1]
     lenses[:, :2, 2] = sizes / 2
     near, far = NEAR if options.near is None else options.near, FAR if options.far is None else options.far
-    cameras = stack_cameras(poses[kept, :3], lenses, sizes, near, far)
+    cameras = stack_cameras(without_scale(file, poses[kept, :3]), lenses, sizes, near, far)
     try:
         return make_scene([f'{split[i]}_{i:03d}' for i in kept], [split[i] for i in kept], images, cameras)
     except UserError as error:

@@ -60,6 +60,61 @@ def test_val_and_test_may_be_missing(blender_folder):
     assert blender.load(str(blender_folder), DataOptions()).split == ('train', 'train')
 
 
+def test_empty_lists_of_val_and_test_are_no_views(blender_folder):
+    for split in ('val', 'test'):
+        edit(blender_folder, lambda c: c.update(frames=[]), split)
+    assert blender.load(str(blender_folder), DataOptions()).split == ('train', 'train')
+
+
+def test_a_frames_own_angle_of_view_wins(blender_folder, written):
+    edit(blender_folder, lambda c: c['frames'][1].update(camera_angle_x=0.5, w=5, h=5))  # of r_0; square pixels need no size
+    edit(blender_folder, lambda c: c['frames'][0].update(x_fov=40.0), 'test')
+    edit(blender_folder, lambda c: [c.pop('camera_angle_x'), c['frames'][0].update(camera_angle_y=0.5)], 'val')
+    lenses = blender.load(str(blender_folder), DataOptions()).cameras.camera_to_pixel
+    angles = [written.angle, 0.5, np.radians(40), written.angle]
+    focals = [0.5 * width / np.tan(0.5 * angle) for width, angle in zip([9, 12, 8, 8], angles, strict=True)]
+    np.testing.assert_allclose(lenses[[0, 1, 3, 4], 0, 0], focals, rtol=1e-6)
+    np.testing.assert_allclose(lenses[[0, 1, 3, 4], 1, 1], focals, rtol=1e-6)
+    np.testing.assert_allclose(lenses[2, [0, 1], [0, 1]], 0.5 * 8 / np.tan(0.25), rtol=1e-6)
+
+
+def test_intrinsics_are_used_if_the_format_is_named(blender_folder):
+    edit(blender_folder, lambda c: c.update(fl_x=18, fl_y=20, cx=4, cy=6, w=24, h=16))
+    edit(blender_folder, lambda c: c['frames'][0].update(w=18, h=14))  # of r_1, twice as large
+    lenses = blender.load(str(blender_folder), DataOptions()).cameras.camera_to_pixel
+    np.testing.assert_allclose(lenses[:2], np.tile([[9, 0, 2], [0, 10, 3], [0, 0, 1]], (2, 1, 1)))
+
+
+def test_rotations_lose_their_scale(blender_folder, written, caplog):
+    def enlarge(content):
+        for frame in content['frames']:
+            matrix = np.array(frame['transform_matrix'])
+            matrix[:3, :3] *= 4
+            frame['transform_matrix'] = matrix.tolist()
+
+    edit(blender_folder, enlarge, 'test')
+    scene = blender.load(str(blender_folder), DataOptions())
+    expected = [written.pose(split, int(name[-1]))[:3] for name, split in zip(scene.names, scene.split, strict=True)]
+    np.testing.assert_allclose(scene.cameras.camera_to_world, expected, rtol=1e-6)
+    assert [record.getMessage() for record in caplog.records] == [
+        f'{blender_folder}: 5 of 8 poses are rotations times a scale, 4, which is divided out'
+    ]
+
+
+def test_paths_are_those_of_other_machines(blender_folder, written, caplog):
+    (blender_folder / 'train' / 'r_0.png').rename(blender_folder / 'train' / 'r_0.JPG')
+    edit(blender_folder, lambda c: [f.update(file_path=f['file_path'].replace('./', 'D:\\lego\\')) for f in c['frames']])
+    edit(
+        blender_folder, lambda c: [f.update(file_path=f['file_path'].replace('./', '/mnt/lego/')) for f in c['frames']], 'test'
+    )
+    scene = blender.load(str(blender_folder), DataOptions())
+    assert scene.names == ('train_r_1', 'train_r_0', 'val_r_0', *(f'test_r_{i}' for i in range(4, -1, -1)))
+    np.testing.assert_array_equal(scene.image(1), premultiply(written.image('train', 0)))
+    assert len(caplog.records) == 1
+    assert '7 of its paths lead elsewhere' in caplog.text
+    assert str(blender_folder / 'train' / 'r_0.JPG') in blender.sources(str(blender_folder), DataOptions())
+
+
 def test_endings_and_repeated_file_names(blender_folder):
     (blender_folder / 'train' / 'r_1.png').rename(blender_folder / 'val' / 'r_7.PNG')
     (blender_folder / 'train' / 'r_0.png').rename(blender_folder / 'train' / 'r_7.png')
@@ -83,7 +138,19 @@ def frame(**fields):
 
 
 MISTAKES = {
-    'angle missing': (lambda c: c.pop('camera_angle_x'), 'transforms_train.json: found camera_angle_x None'),
+    'angle missing': (
+        lambda c: c.pop('camera_angle_x'),
+        'train_r_1 in .*transforms_train.json: expected a focal .*camera_angle_x',
+    ),
+    'angle of a frame': (
+        lambda c: c['frames'][0].update(camera_angle_x=4),
+        'train_r_1 in .*: found camera_angle_x 4, expected',
+    ),
+    'distorted': (lambda c: c.update(k1=0.1), 'train_r_1 in .*: found a distorted image.*data.format=transforms'),
+    'no centre': (
+        lambda c: c.update(cx=90),
+        'train_r_1 in .*: the principal point 90, 3.5 px lies outside of the image of 9 x 7',
+    ),
     'angle text': (lambda c: c.update(camera_angle_x='0.8'), "camera_angle_x '0.8'"),
     'angle nan': (lambda c: c.update(camera_angle_x=float('nan')), 'camera_angle_x nan'),
     'no frames': (lambda c: c.pop('frames'), 'transforms_train.json: expected a list "frames"'),
@@ -100,11 +167,11 @@ MISTAKES = {
     'nan in pose': (matrix(_03=float('nan')), 'train_r_1 in .*transforms_train.json.*not finite'),
     'infinity': (matrix(_03=1e999), 'train_r_1 in .*transforms_train.json.*not finite'),
     'last row': (matrix(_33=2.0), 'transforms_train.json.*last row'),
-    'scaled': (matrix(_02=2.0), 'train_r_1 in .*transforms_train.json.*not a rotation'),
+    'scaled in one axis': (matrix(_02=2.0), 'train_r_1 in .*transforms_train.json.*not a rotation'),
     'mirrored': (matrix(_02=-1.0), 'train_r_1 in .*transforms_train.json.*not a rotation'),
     'missing image': (frame(file_path='train/none'), 'train/none.png: no such image'),
     'above': (frame(file_path='../scene/train/r_0'), 'transforms_train.json.*leaves the scene folder'),
-    'absolute': (frame(file_path='/etc/passwd'), 'transforms_train.json.*leaves the scene folder'),
+    'absolute': (frame(file_path='/etc/passwd'), 'scene/etc/passwd.png: no such image'),
     'around': (frame(file_path='train/../../scene/train/r_0'), 'transforms_train.json.*leaves the scene folder'),
     'twice': (frame(file_path='train/r_0'), 'transforms_train.json: lists an image twice'),
 }

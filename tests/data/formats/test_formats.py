@@ -49,6 +49,39 @@ def test_a_scene_inside_wins_over_the_folder_itself(blender_folder):
     assert formats.find_source(str(blender_folder), 'other') == str(blender_folder)
 
 
+@pytest.mark.parametrize(
+    ('scene', 'given'),
+    [
+        (['transforms.json'], ['transforms.json', 'images', 'images/1.jpg', 'images_4']),
+        (['transforms_train.json'], ['transforms_train.json', 'transforms_test.json', 'train', 'train/1.jpg', 'notes.txt']),
+        (['poses_bounds.npy'], ['poses_bounds.npy', 'images_8/1.jpg']),
+        (['sparse/0/cameras.bin'], ['sparse/0', 'sparse', 'sparse/0/cameras.bin', 'sparse/0/images.bin', 'images']),
+        (['colmap/sparse/0/cameras.txt'], ['colmap/sparse/0/cameras.txt', 'colmap']),
+    ],
+)
+def test_a_part_of_a_scene_stands_for_the_scene(tmp_path, scene, given):
+    folder = tmp_path / 'scene'
+    for name in [*scene, *given]:
+        path = folder / name
+        (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+        if path.suffix:
+            path.write_text('{}')
+    for name in given:
+        for chosen in ('', 'lego'):
+            assert formats.find_source(str(folder / name), chosen) == str(folder), name
+
+
+def test_other_folders_in_a_scene_do_not_stand_for_it(blender_folder):
+    for name in ('renders', 'train/a/b/c/d', 'next/images'):
+        (blender_folder / name).mkdir(parents=True)
+        assert formats.find_source(str(blender_folder / name), 'lego') == str(blender_folder / name)
+    (blender_folder / 'renders' / 'transforms_3.json').write_text('{}')
+    with pytest.raises(UserError, match=r'transforms_3\.json: no scene recognised'):
+        formats.resolve_source(None, str(blender_folder / 'renders' / 'transforms_3.json'), '')
+    shutil.copytree(blender_folder / 'train', blender_folder.parent / 'train')
+    assert formats.find_source(str(blender_folder.parent / 'train'), '') == str(blender_folder.parent / 'train')
+
+
 def test_mistakes(blender_folder, tmp_path):
     with pytest.raises(
         UserError, match=rf"unknown data\.format 'blendr': expected one of {', '.join(sorted(formats.FORMATS))}"

@@ -160,27 +160,34 @@ def test_no_images_at_all(tmp_path):
         photos.image_folder(str(tmp_path), 4000, DataOptions())
 
 
-def test_images_are_found_by_name_whatever_their_ending(tmp_path):
-    (tmp_path / 'in' / 'b').mkdir(parents=True)
-    for name in ('outside.png', 'in/a.JPG', 'in/b/c.png', 'in/d.x.webp', 'in/e.png', 'in/e.jpg'):
+def test_images_are_listed_by_their_endings(tmp_path):
+    for name in ('a.JPG', 'd.x.webp', 'e.png', 'e.jpg', 'notes.txt'):
         (tmp_path / name).write_bytes(b'')
-    folder = str(tmp_path / 'in')
-    for name, found in {
-        'a.JPG': 'a.JPG',
-        'a.png': 'a.JPG',
-        'b/c.jpeg': 'b/c.png',
-        './b/c.png': 'b/c.png',
-        'd.x.jpg': 'd.x.webp',
-        'e.jpg': 'e.jpg',
-        'b': None,
-        'z.png': None,
-        '../outside.png': None,
-        'b/../../outside.png': None,
-        str(tmp_path / 'outside.png'): None,
-    }.items():
-        assert photos.find_image(folder, name) == (found and os.path.join(folder, found)), name
-    os.symlink('loop.png', tmp_path / 'in' / 'loop.png')
-    assert photos.list_images(folder) == ['a.JPG', 'd.x.webp', 'e.jpg', 'e.png']
+    os.symlink('loop.png', tmp_path / 'loop.png')
+    (tmp_path / 'folder.png').mkdir()
+    assert photos.list_images(str(tmp_path)) == ['a.JPG', 'd.x.webp', 'e.jpg', 'e.png']
+
+
+def test_a_file_may_have_a_backslash_in_its_name(photo):
+    assert load([photo('a\\b.png', split='train'), photo('c.png', split='train')]).names == ('train_a_b', 'train_c')
+
+
+@pytest.mark.parametrize('centre', [(-0.1, 4), (5, -0.1), (10.1, 4), (5, 8.1)])
+def test_principal_points_outside_of_the_image_are_refused(photo, centre):
+    found = photo('a.png', size=(10, 8), split='train')
+    found.intrinsics[:2, 2] = centre
+    with pytest.raises(UserError, match=r'a\.png in cameras\.txt: the principal point .* outside of the image of 10 x 8 px'):
+        load([found])
+    found.intrinsics[:2, 2] = np.clip(centre, 0, (10, 8))  # the edge is part of the image
+    assert load([found]).names == ('train_a',)
+
+
+def test_scaled_rotations_are_used_without_their_scale(photo, caplog):
+    found = [photo(name, split='train') for name in ('a.png', 'b.png')]
+    found[1].pose[:, :3] *= 2.5
+    poses = load(found).cameras.camera_to_world
+    np.testing.assert_allclose(poses[1], poses[0], atol=1e-6)
+    assert [record.getMessage()[:48] for record in caplog.records] == ['cameras.txt: 1 of 2 poses are rotations times a ']
 
 
 def test_without_an_image_to_train_on(photo):

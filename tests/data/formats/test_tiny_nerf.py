@@ -131,3 +131,12 @@ def test_a_device_is_not_read(tmp_path):
     (tmp_path / tiny_nerf.FILE).symlink_to('/dev/zero')
     with pytest.raises(UserError, match='is no file'):
         tiny_nerf.load(str(tmp_path), DataOptions())
+
+
+def test_rotations_lose_their_scale(save):
+    content = arrays(9)
+    content['poses'][:, :3, :3] *= 3
+    content['poses'] = content['poses'].astype(np.int64)
+    scene = tiny_nerf.load(save(**content), DataOptions())
+    np.testing.assert_allclose(scene.cameras.camera_to_world[:, :, :3], np.tile(np.eye(3), (9, 1, 1)), atol=1e-6)
+    assert scene.cameras.camera_to_world[:, 0, 3].tolist() == list(range(9))

@@ -158,6 +158,88 @@ def test_lists_of_the_file_say_the_splits(folder):
     assert thin_points.names == scene.names[:7]
 
 
+def test_frames_of_scannetpp_say_what_is_tested_and_what_is_bad(folder, caplog):
+    def change(content):
+        content['frames'][3]['is_bad'] = True  # of r_5
+        content['frames'][4].update(is_bad=True, transform_matrix=[[float('inf')] * 4] * 4)  # of r_4
+        content['frames'][5]['is_bad'] = False
+        content['test_frames'] = [content['frames'].pop(0), dict(content['frames'][0])]  # r_8, and r_7, which is in both
+
+    edit(folder, change)
+    scene = load(folder)
+    assert scene.names == (*(f'train_r_{i}' for i in (0, 1, 2, 3, 6)), 'test_r_7', 'test_r_8')
+    assert_same_cameras(scene)
+    load(folder)
+    transforms.sources(str(folder), AS_THEY_ARE)
+    assert [record.getMessage() for record in caplog.records] == [
+        f'{folder}/transforms.json: 2 of 9 frames are marked is_bad and left out, images/r_4.png first'
+    ]
+    lists = {'train_filenames': [NAMES[0], NAMES[4]], 'val_filenames': [NAMES[1]]}
+    edit(folder, lambda content: content.update(lists))
+    assert load(folder).names == ('train_r_0', 'val_r_1', 'test_r_7', 'test_r_8')
+
+
+def test_paths_and_lists_are_those_of_other_machines(folder, caplog):
+    (folder / 'images' / 'r_2.png').rename(folder / 'images' / 'r_2.JPG')
+
+    def change(content):
+        for frame in content['frames']:
+            frame['file_path'] = 'D:\\my scene\\' + frame['file_path'].replace('/', '\\')
+        content['train_filenames'] = [f'/home/me/images/r_{i}' for i in range(7)]
+        content['test_filenames'] = ['.\\images\\r_7.png', f'{folder}/images/r_8.png']
+
+    edit(folder, change)
+    scene = load(folder)
+    assert scene.names == (*(f'train_r_{i}' for i in range(7)), 'test_r_7', 'test_r_8')
+    assert_same_cameras(scene)
+    assert len(caplog.records) == 1
+    assert 'of its paths lead elsewhere' in caplog.text
+    write_images(folder, [name.replace('images', 'images_2') for name in NAMES], [shrink(i, 5) for i in built_in()[1]])
+    shutil.rmtree(folder / 'images')
+    assert load(folder).names == scene.names
+
+
+def test_sizes_of_no_whole_pixels_are_rounded_and_intrinsics_scaled(folder):
+    def change(frame):
+        frame.update({key: frame[key] * 1.03 for key in INTRINSICS})
+
+    edit(folder, each_frame(change))
+    assert_same_cameras(load(folder))
+
+
+def test_scaled_rotations_and_empty_lists(folder, caplog):
+    cameras, _ = built_in()
+    three = cameras.at(np.arange(3))
+    large = three.replace(camera_to_world=three.camera_to_world * np.array([2.0, 2, 2, 1], np.float32))
+    write_transforms(folder / 'transforms_train.json', large, NAMES[:3])
+    for split in ('val', 'test'):
+        (folder / f'transforms_{split}.json').write_text('{"frames": []}')
+    scene = load(folder)
+    assert scene.names == ('train_r_0', 'train_r_1', 'train_r_2')
+    assert_same_cameras(scene)
+    assert [record.getMessage() for record in caplog.records] == [
+        f'{folder}: 3 of 3 poses are rotations times a scale, 2, which is divided out'
+    ]
+
+
+def test_intrinsics_of_another_size_without_a_size_are_warned_of(folder, caplog):
+    edit(folder, without('w', 'h', 'cx', 'cy'))
+    load(folder)
+    edit(folder, each_frame(lambda frame: frame.update(cx=3, cy=5)))  # is off the centre by other ratios in each axis
+    load(folder)
+    assert not caplog.records
+    sizes = {name: image.shape[1::-1] for name, image in zip(NAMES, built_in()[1], strict=True)}
+
+    def halve(frame):
+        width, height = sizes[frame['file_path']]
+        frame.update(cx=width / 4, cy=height / 4)
+
+    edit(folder, each_frame(halve))
+    load(folder)
+    assert len(caplog.records) == 1
+    assert '3, 3 px first, are those of an image of 6 x 6 px, but images have 12 x 12 px' in caplog.text
+
+
 def test_files_for_each_split_with_intrinsics_are_read_here_and_blenders_there(folder, tmp_path):
     cameras, _ = built_in()
     for split, chosen in {'train': [3, 1, 2], 'val': [5, 6], 'test': [6, 7, 3]}.items():
@@ -172,8 +254,10 @@ def test_files_for_each_split_with_intrinsics_are_read_here_and_blenders_there(f
     for split in ('train', 'val', 'test'):
         edit(folder, without(*INTRINSICS), f'transforms_{split}.json')
     assert formats.detect_format(str(folder)) == 'blender'
-    edit(folder, lambda content: content.update(fl_x=9.0), 'transforms_train.json')
-    assert formats.detect_format(str(folder)) == 'transforms'
+    for split, frame in (('train', -1), ('test', 1)):  # any frame of any split
+        edit(folder, lambda content: content['frames'][frame].update(fl_x=9.0), f'transforms_{split}.json')  # noqa: B023
+        assert formats.detect_format(str(folder)) == 'transforms'
+        edit(folder, lambda content: content['frames'][frame].pop('fl_x'), f'transforms_{split}.json')  # noqa: B023
     (folder / 'transforms_train.json').write_text('{"fl_x"')
     assert formats.detect_format(str(folder)) == 'blender'  # which says what is wrong
     (folder / 'transforms_train.json').unlink()
@@ -232,21 +316,24 @@ MISTAKES = {
     'text in intrinsics': (frame(fl_x='9'), r"r_8\.png': found fl_x '9', expected a number"),
     'other shape': (frame(w=80), r'r_8\.png: found 8 x 10 px, expected the shape of its camera, 80 x 10'),
     'nan in pose': (matrix(_03=float('nan')), r'r_8\.png in .*transforms\.json.*not finite'),
-    'scaled': (matrix(_00=2.0), r'r_8\.png in .*transforms\.json.*not a rotation'),
+    'scaled in one axis': (matrix(_00=2.0), r'r_8\.png in .*transforms\.json.*not a rotation'),
     'last row': (matrix(_33=2.0), 'last row'),
     'ragged': (lambda c: c['frames'][0]['transform_matrix'][1].pop(), '4 rows of 4'),
     'text in pose': (matrix(_00='0'), '4 rows of 4'),
     'above': (frame(file_path='../r_0.png'), 'leaves the scene folder'),
     'around': (frame(file_path='images/../../r_0.png'), 'leaves the scene folder'),
-    'absolute': (frame(file_path='/etc/passwd'), 'leaves the scene folder'),
     'twice': (frame(file_path='./images/r_0.png'), r"r_0\.png': is listed twice"),
-    'twice without ending': (frame(file_path='images/r_0', w=12, h=12), r"r_0\.png': is the same image as 'images/r_0'"),
+    'twice without ending': (frame(file_path='images/r_0', w=12, h=12), r"frame 'images/r_0\.png': is listed twice"),
     'split of numbers': (lambda c: c.update(test_filenames=[1]), 'test_filenames is not a list of paths'),
     'split of no frame': (
         lambda c: c.update(train_filenames=['images/r_9.png']),
         r"lists 'images/r_9\.png' for train, but has no",
     ),
     'split above': (lambda c: c.update(val_filenames=['../r_0.png']), 'leaves the scene folder'),
+    'other size': (frame(cx=9), r'r_8\.png in .*: the principal point 9, .* outside of the image of 8 x 10 px'),
+    'test frames': (lambda c: c.update(test_frames=[{}]), 'frame 0 lacks file_path'),
+    'no list of test frames': (lambda c: c.update(test_frames={}), 'expected a list "test_frames"'),
+    'all bad': (each_frame(lambda f: f.update(is_bad=True)), 'none of its frames is of a split, or all are marked is_bad'),
     'all held out': (lambda c: c.update(test_filenames=NAMES), 'no training image'),
 }
 
