@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
+import jax
 import numpy as np
 import pandas as pd
 
@@ -14,7 +15,7 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation
-from nerf.render.metrics import psnr
+from nerf.render.metrics import METRICS, psnr
 from nerf.tasks.job import Job, digest, read_png, write_png
 
 _log = logging.getLogger('nerf')
@@ -57,20 +58,29 @@ def is_finished(folder: Path, scene: Scene, i: int) -> bool:
 def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, and logs the means."""
     scene = job.scene
-    images, blank = [], []
+    images, blank, sizes = [], [], []
+    progress = Progress('metrics', len(test))
     for i in test:
+        if jax.process_count() == 1:  # others measure nothing, and could not answer
+            job.interruption.check()
         truth = evaluation.over_background(scene.image(i), job.background)
         prediction = imageio.imread(folder / f'{scene.stem(i)}_rgb.png')
         images.append({'image': scene.stem(i), 'width': truth.shape[1], **evaluation.compare(prediction, truth)})
+        sizes.append(truth.shape[:2])
         nothing = evaluation.over_background(np.zeros_like(scene.image(i)), job.background)
         blank.append(psnr(nothing, truth))
+        progress.advance()
+    progress.close()
     mean, by_width = evaluation.mean_metrics(images), evaluation.means_by_width(images)
+    left_out, worst = evaluation.left_out(sizes, evaluation.installed()), evaluation.worst(images)
     report = {
         'mean': mean,
         **({'by_width': by_width} if by_width else {}),
+        **({'left_out': left_out} if left_out else {}),
+        'worst': [{'image': image['image'], 'psnr': image['psnr']} for image in worst],
         'images': images,
         'step': job.trained.step,
-        'protocol': evaluation.PROTOCOL,
+        'protocol': evaluation.protocol(mean),
         'background_psnr': float(np.mean(blank)),
         'skip_empty': job.skip_empty,
         'scene': job.trained.config.scene,
@@ -87,3 +97,7 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     )
     for width, means in by_width.items():
         _log.info('%5s px wide: %s', width, evaluation.in_words(means))
+    for name, reason in left_out.items():
+        _log.info('%s is left out of %s', METRICS[name].label, reason)
+    if len(images) > len(worst):
+        _log.info('worst views: %s', ', '.join(f'{image["image"]} {image["psnr"]:.2f} dB' for image in worst))
