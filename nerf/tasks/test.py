@@ -14,7 +14,7 @@ from nerf.data.scene import Scene
 from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
-from nerf.render import colours, evaluation
+from nerf.render import colours, evaluation, outputs
 from nerf.render.metrics import METRICS, psnr
 from nerf.tasks.job import Job, digest, read_png, write_png
 
@@ -28,17 +28,20 @@ def render_test(job: Job) -> None:
     test = [int(i) for i in scene.indices('test')]
     has_images = len(scene.pixels) > 0
     cameras = [scene.camera(i) for i in test]
+    endings = endings_of(job)
     settings = {'step': step, 'background': job.background, 'views': digest(cameras), 'skip_empty': job.skip_empty}
     folder = job.result_folder('test', settings)
-    is_left = processes.of_first([not is_finished(folder, scene, i) for i in test])
+    is_left = processes.of_first([not is_finished(folder, scene, i, endings) for i in test])
     left = [i for i, each in zip(test, is_left, strict=True) if each]
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
     progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
     for i in left:
-        files = colours.pictures(job.render(scene.camera(i)))
+        view = job.render(scene.camera(i))
+        files = colours.pictures(view)
+        files |= {name: outputs.show(name, view, scene.camera(i)) for name in endings if name not in files}
         if processes.is_first():
-            for ending in ENDINGS:
+            for ending in endings:
                 write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
         progress.advance()
     progress.close()
@@ -48,10 +51,15 @@ def render_test(job: Job) -> None:
         write_metrics(job, folder, test)
 
 
-def is_finished(folder: Path, scene: Scene, i: int) -> bool:
+def endings_of(job: Job) -> list[str]:
+    """Return the endings of the pictures that are made of each view: with the transparent ones that `--show` asks for."""
+    return [*ENDINGS, *(name for name in job.options.show if outputs.output_of(name).has_alpha)]
+
+
+def is_finished(folder: Path, scene: Scene, i: int, endings: Sequence[str] = ENDINGS) -> bool:
     """Return whether all pictures of a view are there, undamaged and of its size."""
     size = int(scene.cameras.height[i]), int(scene.cameras.width[i])
-    pictures = (read_png(folder / f'{scene.stem(i)}_{ending}.png') for ending in ENDINGS)
+    pictures = (read_png(folder / f'{scene.stem(i)}_{ending}.png') for ending in endings)
     return all(picture is not None and picture.shape[:2] == size for picture in pictures)
 
 

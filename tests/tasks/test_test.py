@@ -103,6 +103,37 @@ def test_metrics_that_are_installed_are_in_all_files(measured, monkeypatch):
     assert not [name for name in report['mean'] if name.startswith('lpips')]
 
 
+def test_transparent_pictures_are_made_of_test_views_that_lack_them(tmp_path):
+    scene = scene_of((16,))
+    made = []
+
+    def render(camera):
+        made.append(camera)
+        acc = np.full((16, 16), 0.5, np.float32)
+        rgb = np.full((16, 16, 3), 0.75, np.float32)
+        return {'rgb': rgb, 'acc': acc, 'depth': acc, 'rgba': np.concatenate([rgb - 0.5, acc[..., None]], axis=-1)}
+
+    def job(*show):
+        config = types.SimpleNamespace(scene='toy', model_name='mipnerf')
+        return types.SimpleNamespace(
+            scene=dataclasses.replace(scene, pixels=scene.pixels[:0]),
+            background='white',
+            trained=types.SimpleNamespace(step=7, config=config, run=types.SimpleNamespace(data_dir='gone')),
+            skip_empty=True,
+            options=types.SimpleNamespace(show=show),
+            result_folder=lambda *args: tmp_path,
+            render=render,
+        )
+
+    views.render_test(job('rgb'))
+    assert not list(tmp_path.glob('*_rgba.png'))
+    for _ in range(2):  # the second time, all of it is there
+        views.render_test(job('rgb', 'rgba'))
+        assert len(made) == 4
+    found = imageio.imread(tmp_path / 'r_0_d0_rgba.png')
+    assert found[3, 3].tolist() == [128, 128, 128, 128]
+
+
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'flip'])
 @pytest.mark.parametrize('ending', views.ENDINGS)
 def test_a_view_is_finished_when_all_its_pictures_are_whole(tmp_path, ending, damage):
