@@ -42,7 +42,8 @@ def render_test(job: Job) -> None:
         files |= {name: outputs.show(name, view, scene.camera(i)) for name in endings if name not in files}
         if processes.is_first():
             for ending in endings:
-                write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
+                if not is_whole(folder, scene, i, ending):
+                    write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
         progress.advance()
     progress.close()
     if not has_images:
@@ -58,9 +59,13 @@ def endings_of(job: Job) -> list[str]:
 
 def is_finished(folder: Path, scene: Scene, i: int, endings: Sequence[str] = ENDINGS) -> bool:
     """Return whether all pictures of a view are there, undamaged and of its size."""
-    size = int(scene.cameras.height[i]), int(scene.cameras.width[i])
-    pictures = (read_png(folder / f'{scene.stem(i)}_{ending}.png') for ending in endings)
-    return all(picture is not None and picture.shape[:2] == size for picture in pictures)
+    return all(is_whole(folder, scene, i, ending) for ending in endings)
+
+
+def is_whole(folder: Path, scene: Scene, i: int, ending: str) -> bool:
+    """Return whether one picture of a view is there, undamaged and of its size."""
+    picture = read_png(folder / f'{scene.stem(i)}_{ending}.png')
+    return picture is not None and picture.shape[:2] == (int(scene.cameras.height[i]), int(scene.cameras.width[i]))
 
 
 def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:

@@ -110,8 +110,8 @@ def test_transparent_pictures_are_made_of_test_views_that_lack_them(tmp_path):
     def render(camera):
         made.append(camera)
         acc = np.full((16, 16), 0.5, np.float32)
-        rgb = np.full((16, 16, 3), 0.75, np.float32)
-        return {'rgb': rgb, 'acc': acc, 'depth': acc, 'rgba': np.concatenate([rgb - 0.5, acc[..., None]], axis=-1)}
+        rgb = np.full((16, 16, 3), 0.75 + 0.01 * (len(made) > 2), np.float32)
+        return {'rgb': rgb, 'acc': acc, 'depth': acc, 'rgba': np.concatenate([0 * rgb + 0.25, acc[..., None]], axis=-1)}
 
     def job(*show):
         config = types.SimpleNamespace(scene='toy', model_name='mipnerf')
@@ -127,11 +127,13 @@ def test_transparent_pictures_are_made_of_test_views_that_lack_them(tmp_path):
 
     views.render_test(job('rgb'))
     assert not list(tmp_path.glob('*_rgba.png'))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for _ in range(2):  # the second time, all of it is there
         views.render_test(job('rgb', 'rgba'))
         assert len(made) == 4
     found = imageio.imread(tmp_path / 'r_0_d0_rgba.png')
     assert found[3, 3].tolist() == [128, 128, 128, 128]
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'flip'])
