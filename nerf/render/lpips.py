@@ -18,7 +18,7 @@ Features = list[Float[Array, '_ _ _']]
 # Mean and standard deviation of the pictures that both networks were trained on, in colours from -1 to 1.
 MEAN, DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 EPSILON = 1e-10
-MOST_PIXELS = 2**22  # with which VGG needs about 5 GB
+MOST_PIXELS = 2**22  # with which VGG needs about 6 GB
 
 
 @dataclasses.dataclass(frozen=True)
