@@ -238,7 +238,7 @@ def test_lpips_of_ours_stands_beside_those_of_papers_and_without_ours_there_is_n
     assert [metric for _, metric in found] == ['psnr', 'ssim', 'lpips_vgg']
     table = found['Blender scenes', 'lpips_vgg']
     assert table.title == 'LPIPS (VGG): Blender scenes'
-    assert any('compare within one paper' in remark for remark in table.remarks)
+    assert any('another network and range of colours' in remark for remark in table.remarks)
     assert cells(table, 'mip-NeRF (paper)')[0]['mean'].value == 0.043
     ours = cells(table, 'a (ours)')[0]['lego']
     assert table.number(ours) == '0.047'

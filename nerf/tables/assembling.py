@@ -9,8 +9,8 @@ from nerf.tables.published import Dataset, Published
 from nerf.tables.results import Result
 
 SAMPLES = ('num_coarse', 'num_fine', 'num_proposal', 'num_samples')
-# Of LPIPS papers name neither the network nor the range of colours: a published one stands beside each of ours.
-_LPIPS = 'published LPIPS are of networks and ranges of colours that differ: compare within one paper'
+# We do not know with which network and colours each paper measured: its LPIPS stands beside each of ours.
+_LPIPS = 'published LPIPS may be of another network and range of colours: compare them with each other, not with ours'
 
 
 @dataclasses.dataclass(frozen=True)
