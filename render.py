@@ -27,7 +27,10 @@ _WIDTH = flags.DEFINE_integer(
 )
 _FACTOR = flags.DEFINE_integer('factor', 1, 'video: or frames this many times smaller.', lower_bound=1)
 _SHOW = flags.DEFINE_list(
-    'show', ['rgb', 'depth'], 'video: rgb, depth, mean, median, acc, normals, normals_camera; rgb+depth is side by side.'
+    'show',
+    ['rgb', 'depth'],
+    'video: rgb, depth, mean, median, acc, normals, normals_camera; rgb+depth is side by side. '
+    'test, video: rgba, PNGs with transparency.',
 )
 _VIDEO = flags.DEFINE_list('video', ['mp4'], 'video: mp4, gif or both.')
 _MESH = flags.DEFINE_list('mesh', ['ply'], 'mesh: files to write, any of ply, obj, glb.')

@@ -229,8 +229,23 @@ def test_a_missing_ssim_is_no_number(tmp_path):
     assert cells(table, 'a (ours)')[0]['chair'].value == 0.9
     assert cells(table, 'NeRF (paper)')[0]['mean'].value == 0.947
     assert cells(table, 'mip-NeRF (paper)')[1].notes == ()  # it is about PSNRs
-    lpips = tables(lego)[1]['Blender scenes', 'lpips']
-    assert [(row.label, row.cells[0].value) for row in lpips.rows] == [('NeRF (paper)', 0.081), ('mip-NeRF (paper)', 0.043)]
+
+
+def test_lpips_of_ours_stands_beside_those_of_papers_and_without_ours_there_is_no_table(tmp_path):
+    without = write_run(tmp_path, 'without')
+    assert [metric for _, metric in tables(without)[1]] == ['psnr', 'ssim']
+    lego = write_run(tmp_path, 'a_lego')
+    edit(lego, METRICS, lambda metrics: metrics['mean'].update(lpips_vgg=0.0467))
+    found = tables(lego, without)[1]
+    assert [metric for _, metric in found] == ['psnr', 'ssim', 'lpips_vgg']
+    table = found['Blender scenes', 'lpips_vgg']
+    assert table.title == 'LPIPS (VGG): Blender scenes'
+    assert any('another network and range of colours' in remark for remark in table.remarks)
+    assert cells(table, 'mip-NeRF (paper)')[0]['mean'].value == 0.043
+    ours = cells(table, 'a (ours)')[0]['lego']
+    assert table.number(ours) == '0.047'
+    assert [row.label for row in table.rows if row.is_ours] == ['a (ours)']
+    assert not [remark for remark in found['Blender scenes', 'ssim'].remarks if 'LPIPS' in remark]
 
 
 def test_text_is_aligned_to_the_right(tmp_path):

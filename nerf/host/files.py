@@ -33,6 +33,11 @@ def atomic_folder(out: str) -> Iterator[Path]:
         raise UserError(f'--out={out}: cannot be written ({error.strerror}); choose a folder you may write to') from error
 
 
+def cache_folder() -> Path:
+    """Return the folder of all that is kept to be faster next time, in the user's cache folder."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path('~/.cache').expanduser(), 'nerf')
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path with the same ending, which gets its name on success: no reader finds a file half written.

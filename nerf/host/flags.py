@@ -9,6 +9,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from nerf.errors import UserError, exit_with_sentence, unknown
+from nerf.host.files import cache_folder
 from nerf.host.interrupts import interruptible
 
 # Of these two entries one is enough. Asked for on the command line, the first unsets the second, which else takes precedence.
@@ -130,6 +131,5 @@ def keep_compiled() -> None:
     import jax  # slow to import, and only needed if the flags are valid
 
     if not jax.config.jax_compilation_cache_dir:
-        home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-        jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'nerf', 'jax'))
+        jax.config.update('jax_compilation_cache_dir', str(cache_folder() / 'jax'))
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)

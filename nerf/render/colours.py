@@ -63,6 +63,13 @@ def value_picture(values: np.ndarray, limits: tuple[float, float] | None = None)
     return colour_map((scalar - low) / max(high - low, 1e-9), 'viridis')
 
 
+def rgba_picture(premultiplied: np.ndarray) -> np.ndarray:
+    """Colour times opacity, and opacity, [h, w, 4], as a picture with transparency whose colours are whole; uint8 [h, w, 4]."""
+    acc = np.clip(premultiplied[..., 3:], 0.0, 1.0)
+    colour = np.divide(premultiplied[..., :3], acc, out=np.zeros_like(premultiplied[..., :3]), where=acc > 1e-6)
+    return to_uint8(np.concatenate([colour, acc], axis=-1))
+
+
 def error_picture(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Absolute difference of two uint8 pictures, mean over channels, a quarter of the range already bright; uint8 [h, w, 3]."""
     difference = np.abs(prediction.astype(np.float64) - truth.astype(np.float64)).mean(-1) / 255

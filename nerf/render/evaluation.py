@@ -1,16 +1,21 @@
 """The evaluation of pictures under one named protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from nerf.errors import unknown
 from nerf.ray.background import BACKGROUNDS
 from nerf.render.metrics import METRICS
 
-PROTOCOL = (
-    'prediction and truth rounded to 8 bit / 255, composited over the background in sRGB; mean of per-image PSNR; '
-    'SSIM: 11-tap Gaussian, sigma 1.5, K 0.01 / 0.03, valid window, mean over channels'
-)
+# How pictures are made numbers that metrics compare, whichever metrics these are.
+PICTURES = 'prediction and truth rounded to 8 bit / 255, composited over the background in sRGB'
+NUM_WORST = 5
+
+
+def protocol(names: Iterable[str]) -> str:
+    """Say in a line how these metrics are measured."""
+    return '; '.join([PICTURES, *(METRICS[name].protocol for name in METRICS if name in set(names))])
 
 
 def over_background(premultiplied: np.ndarray, background: str) -> np.ndarray:
@@ -19,22 +24,62 @@ def over_background(premultiplied: np.ndarray, background: str) -> np.ndarray:
     return np.round(np.minimum(premultiplied[..., :3] + BACKGROUNDS[background] * (255 - alpha), 255)).astype(np.uint8)
 
 
-def compare(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Compute all metrics of one uint8 picture under `PROTOCOL`, by name."""
-    return {name: float(metric.compute(prediction, truth)) for name, metric in METRICS.items()}
+def installed() -> list[str]:
+    """Return the names of the metrics of which all that they need is installed."""
+    return [name for name, metric in METRICS.items() if metric.is_installed()]
+
+
+def quick() -> list[str]:
+    """Return the names of the installed metrics that a validation view of a training is measured with."""
+    return [name for name in installed() if METRICS[name].is_quick]
+
+
+def compare(prediction: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None) -> dict[str, float]:
+    """Compute metrics of one uint8 picture, by name; without those that pictures of its size have not.
+
+    Args:
+        names: of the metrics; None: all that are `installed`.
+
+    Raises:
+        UserError: an unknown metric, or one that is not installed, was named.
+    """
+    scores = {}
+    for name in installed() if names is None else names:
+        if name not in METRICS:
+            raise unknown('metric', name, METRICS)
+        if not METRICS[name].lacks(*truth.shape[:2]):
+            scores[name] = float(METRICS[name].compute(prediction, truth))
+    return scores
+
+
+def left_out(sizes: Sequence[tuple[int, int]], names: Iterable[str]) -> dict[str, str]:
+    """Say which of these metrics pictures of these sizes, (height, width), lack: `10 of 40 images: smaller than 11 px`."""
+    found = {}
+    for name in names:
+        reasons = [reason for size in sizes if (reason := METRICS[name].lacks(*size))]
+        if reasons:
+            found[name] = f'{len(reasons)} of {len(sizes)} images: {", ".join(dict.fromkeys(reasons))}'
+    return found
 
 
 def mean_metrics(images: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Compute the mean over images of each metric (of PSNR in dB: not the PSNR of the mean error)."""
-    return {name: float(np.mean([image[name] for image in images])) for name in METRICS}
+    """Compute the mean of each metric over the images that have it (of PSNR in dB: not the PSNR of the mean error)."""
+    values = {name: [image[name] for image in images if name in image] for name in METRICS}
+    return {name: float(np.mean(each)) for name, each in values.items() if each}
+
+
+def worst(images: Sequence[dict[str, float]], count: int = NUM_WORST) -> list[dict[str, float]]:
+    """Return the images of the lowest PSNR, the worst first."""
+    return sorted(images, key=lambda image: image['psnr'])[:count]
 
 
 def in_words(means: dict[str, float]) -> str:
     """Write mean metrics for a person: `PSNR 25.31 dB, SSIM 0.9123`."""
     words = []
     for name, metric in METRICS.items():
-        label, _, unit = metric.label.partition(', ')
-        words.append(' '.join(filter(None, [label, f'{means[name]:.{metric.decimals}f}', unit])))
+        if name in means:
+            label, _, unit = metric.label.partition(', ')
+            words.append(' '.join(filter(None, [label, f'{means[name]:.{metric.decimals}f}', unit])))
     return ', '.join(words)
 
 

@@ -5,9 +5,13 @@ function in a file of its own and add one line here.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
+
+from nerf.render.lpips import ALEXNET, VGG16, Network, lacks_lpips, lpips
+from nerf.render.lpips_weights import is_installed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,14 +19,22 @@ class Metric:
     """One metric.
 
     Attributes:
-        compute: (prediction, truth), both uint8 [h, w, 3], -> a number; NaN where it has no value, as for pictures too small.
+        compute: (prediction, truth), both uint8 [h, w, 3], -> a number.
         label: in tables and in the log, with its unit.
         decimals: in tables.
+        protocol: how it is measured, in a few words.
+        lacks: (height, width) -> why pictures of this size have no value, '' where they have one.
+        is_installed: whether what it needs is installed; one that is not is in no result.
+        is_quick: whether validation views are measured with it during training.
     """
 
     compute: Callable[[np.ndarray, np.ndarray], float]
     label: str
     decimals: int
+    protocol: str
+    lacks: Callable[[int, int], str] = lambda height, width: ''
+    is_installed: Callable[[], bool] = lambda: True
+    is_quick: bool = True
 
 
 def psnr(prediction: np.ndarray, truth: np.ndarray) -> float:
@@ -44,10 +56,8 @@ def blur(image: np.ndarray, sigma: float = 1.5, taps: int = 11) -> np.ndarray:
 def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
     """Compute the structural similarity of two uint8 images [h, w, c] (Wang et al. 2004, as in `tf.image.ssim`).
 
-    NaN for images smaller than its window of 11 pixels.
+    They are at least as large as its window, 11 px.
     """
-    if min(truth.shape[:2]) < 11:
-        return float('nan')
     p, t = prediction.astype(np.float64) / 255, truth.astype(np.float64) / 255
     mean_p, mean_t = blur(p), blur(t)
     var_p, var_t = blur(p * p) - mean_p**2, blur(t * t) - mean_t**2
@@ -58,7 +68,33 @@ def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean(luminance * structure))
 
 
+def lacks_ssim(height: int, width: int) -> str:
+    """Return why pictures of a size have no SSIM; '' for those that have one."""
+    return 'smaller than 11 px' if min(height, width) < 11 else ''
+
+
+def of_network(network: Network, name: str, is_quick: bool) -> Metric:
+    """Make the metric LPIPS with one network."""
+    return Metric(
+        functools.partial(lpips, network),
+        f'LPIPS ({name})',
+        decimals=3,
+        protocol=f'LPIPS ({name}): version 0.1, colours from -1 to 1',
+        lacks=functools.partial(lacks_lpips, network),
+        is_installed=is_installed,
+        is_quick=is_quick,
+    )
+
+
 METRICS: dict[str, Metric] = {
-    'psnr': Metric(psnr, 'PSNR, dB', decimals=2),
-    'ssim': Metric(ssim, 'SSIM', decimals=3),
+    'psnr': Metric(psnr, 'PSNR, dB', decimals=2, protocol='mean of per-image PSNR'),
+    'ssim': Metric(
+        ssim,
+        'SSIM',
+        decimals=3,
+        protocol='SSIM: 11-tap Gaussian, sigma 1.5, K 0.01 / 0.03, valid window, mean over channels',
+        lacks=lacks_ssim,
+    ),
+    'lpips_alex': of_network(ALEXNET, 'AlexNet', is_quick=True),
+    'lpips_vgg': of_network(VGG16, 'VGG', is_quick=False),
 }

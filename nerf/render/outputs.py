@@ -7,11 +7,14 @@ model (`Level.extras`) need no line: by default, numbers are coloured over their
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
+from nerf.ray.structs import Level, Ray
 from nerf.render import colours
 from nerf.render.image import Picture, level_shapes, to_uint8
 from nerf.render.maps import Quantity
@@ -25,16 +28,18 @@ class Output:
 
     Attributes:
         field: the map of the rendered view that it shows: rgb, acc, depth, distance, distance_median, normal, or an extra.
-        colour: (view, camera, limits) -> uint8 [h, w, 3].
+        colour: (view, camera, limits) -> uint8 [h, w, 3], or [h, w, 4] if it `has_alpha`.
         is_ranged: whether `limits`, the range of the field over all frames of a video, decide the colours.
         quantity: for a field that no model gives: (level, ray) -> [n] or [n, k], the quantity of each sample of ONE ray, of
             which the field is the sum by the rendering weights.
+        has_alpha: whether pictures have transparency, which no video keeps: they become PNGs.
     """
 
     field: str
     colour: Callable[[Picture, Camera, Limits | None], np.ndarray]
     is_ranged: bool = False
     quantity: Quantity | None = None
+    has_alpha: bool = False
 
 
 def depths(field: str) -> Output:
@@ -46,8 +51,16 @@ def _normals_in_camera_axes(view: Picture, camera: Camera, limits: Limits | None
     return colours.normal_picture(colours.world_to_camera_axes(view['normal'], camera), view['acc'])
 
 
+def _colour_and_one(level: Level, ray: Ray) -> Float[Array, 'n 4']:
+    """Colour and 1 of each sample, which composite to colour times opacity, and opacity: without any background."""
+    return jnp.concatenate([level.rgb, jnp.ones_like(level.rgb[:, :1])], axis=1)
+
+
 OUTPUTS: dict[str, Output] = {
     'rgb': Output('rgb', lambda view, camera, limits: to_uint8(view['rgb'])),
+    'rgba': Output(
+        'rgba', lambda view, camera, limits: colours.rgba_picture(view['rgba']), quantity=_colour_and_one, has_alpha=True
+    ),
     'depth': depths('depth'),
     'mean': depths('distance'),
     'median': depths('distance_median'),
@@ -66,7 +79,7 @@ def output_of(name: str) -> Output:
 
 
 def show(name: str, view: Picture, camera: Camera, limits: Limits | None = None) -> np.ndarray:
-    """Make one picture of a rendered view, uint8 [h, w, 3]; `limits` None: the view's own range.
+    """Make one picture of a rendered view, uint8 [h, w, 3], or [h, w, 4] with transparency; `limits` None: its own range.
 
     Raises:
         UserError: if the view has no such map.

@@ -8,11 +8,9 @@ from nerf.tables.comparison import Method, by_dataset, differences, known, mean_
 from nerf.tables.published import Dataset, Published
 from nerf.tables.results import Result
 
-# Those that are measured, and LPIPS, which papers report.
-LABELS = {**{name: metric.label for name, metric in METRICS.items()}, 'lpips': 'LPIPS'}
-DECIMALS = {**{name: metric.decimals for name, metric in METRICS.items()}, 'lpips': 3}
 SAMPLES = ('num_coarse', 'num_fine', 'num_proposal', 'num_samples')
-_LPIPS = 'LPIPS depends on its network and input range: compare within one paper; ours is not measured'
+# We do not know with which network and colours each paper measured: its LPIPS stands beside each of ours.
+_LPIPS = 'published LPIPS may be of another network and range of colours: compare them with each other, not with ours'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +44,11 @@ class Table:
     @property
     def title(self) -> str:
         """For people."""
-        return f'{LABELS[self.metric]}: {self.dataset}'
+        return f'{METRICS[self.metric].label}: {self.dataset}'
 
     def number(self, cell: Cell) -> str:
         """Format a cell's number, '' if there is none."""
-        return '' if cell.value is None else f'{cell.value:.{DECIMALS[self.metric]}f}'
+        return '' if cell.value is None else f'{cell.value:.{METRICS[self.metric].decimals}f}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +64,7 @@ def report(results: Sequence[Result]) -> Report:
     """Everything about these results."""
     tables, runs = [], []
     for dataset, rows in by_dataset(results):
-        tables += [table for metric in LABELS if (table := make_table(dataset, rows, metric)) is not None]
+        tables += [table for metric in METRICS if (table := make_table(dataset, rows, metric)) is not None]
         runs += [describe(run, row.label) for row in rows for run in row.runs]
     protocols = list(dict.fromkeys(run.protocol for run in results))
     if len(protocols) > 1:
@@ -77,17 +75,16 @@ def report(results: Sequence[Result]) -> Report:
 
 
 def make_table(dataset: Dataset, methods: Sequence[Method], metric: str) -> Table | None:
-    """Make the table of one metric of one data set, without empty columns; None if it is empty."""
-    of_ours = () if metric == 'lpips' else methods
-    columns, rows, remarks = (_by_scale if dataset.is_multiscale else _by_scene)(dataset, of_ours, metric)
+    """Make the table of one metric of one data set, without empty columns; None if none of ours has it."""
+    columns, rows, remarks = (_by_scale if dataset.is_multiscale else _by_scene)(dataset, methods, metric)
     rows = [row for row in rows if any(cell.value is not None for cell in row.cells)]
-    kept = [i for i in range(len(columns)) if any(row.cells[i].value is not None for row in rows)]
-    if not kept:
+    if not any(row.is_ours for row in rows):
         return None
+    kept = [i for i in range(len(columns)) if any(row.cells[i].value is not None for row in rows)]
     rows = [dataclasses.replace(row, cells=tuple(row.cells[i] for i in kept)) for row in rows]
     if dataset.rows:
         remarks.insert(0, f'published: {dataset.protocol}')
-    if metric == 'lpips':
+    if any(not row.is_ours and _is_lpips(metric) for row in rows):
         remarks.append(_LPIPS)
     return Table(dataset.title, metric, tuple(columns[i] for i in kept), tuple(rows), tuple(remarks))
 
@@ -120,11 +117,15 @@ def _mean(cells: Sequence[Cell]) -> Cell:
     return Cell() if value is None else Cell(value, tuple(dict.fromkeys(note for cell in cells for note in cell.notes)))
 
 
+def _is_lpips(metric: str) -> bool:
+    return metric.startswith('lpips_')
+
+
 def _published_row(row: Published, dataset: Dataset, metric: str, count: int) -> Row:
     values = row.psnr if metric == 'psnr' else ()
     cells = [Cell(value) for value in (*values, *[None] * count)[:count]]
     if not dataset.is_multiscale:
-        cells.append(Cell(row.means.get(metric)))
+        cells.append(Cell(row.means.get('lpips' if _is_lpips(metric) else metric)))
     return Row(row.label, False, tuple(cells), (row.note,) if row.note and metric == 'psnr' else ())
 
 

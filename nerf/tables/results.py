@@ -159,12 +159,11 @@ def printable(text: str) -> str:
 
 
 def means(record: dict[str, Any], where: Path) -> dict[str, float]:
-    """Read the mean of each metric; SSIM is NaN for images smaller than its window.
+    """Read the mean of each metric; NaN for one that is missing: not installed, added later, or of images too small for it.
 
     Raises:
         UserError: one is missing, or PSNR is not finite.
     """
-    # A run that was evaluated before a metric was added has none of it.
     found = {name: entry(record, name, float, where) if name in record or name == 'psnr' else math.nan for name in METRICS}
     if not math.isfinite(found['psnr']):
         raise UserError(f'{where}: psnr is {found["psnr"]}, expected a finite number; {REMEDY}')

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
+import jax
 import numpy as np
 import pandas as pd
 
@@ -13,8 +14,8 @@ from nerf.data.scene import Scene
 from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
-from nerf.render import colours, evaluation
-from nerf.render.metrics import psnr
+from nerf.render import colours, evaluation, outputs
+from nerf.render.metrics import METRICS, psnr
 from nerf.tasks.job import Job, digest, read_png, write_png
 
 _log = logging.getLogger('nerf')
@@ -30,18 +31,22 @@ def render_test(job: Job) -> None:
         return
     has_images = len(scene.pixels) > 0
     cameras = [scene.camera(i) for i in test]
+    endings = endings_of(job)
     settings = {'step': step, 'background': job.background, 'views': digest(cameras), 'skip_empty': job.skip_empty}
     folder = job.result_folder('test', settings)
-    is_left = processes.of_first([not is_finished(folder, scene, i) for i in test])
+    is_left = processes.of_first([not is_finished(folder, scene, i, endings) for i in test])
     left = [i for i, each in zip(test, is_left, strict=True) if each]
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
     progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
     for i in left:
-        files = colours.pictures(job.render(scene.camera(i)))
+        view = job.render(scene.camera(i))
+        files = colours.pictures(view)
+        files |= {name: outputs.show(name, view, scene.camera(i)) for name in endings if name not in files}
         if processes.is_first():
-            for ending in ENDINGS:
-                write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
+            for ending in endings:
+                if not is_whole(folder, scene, i, ending):
+                    write_png(folder / f'{scene.stem(i)}_{ending}.png', files[ending])
         progress.advance()
     progress.close()
     if not has_images:
@@ -50,30 +55,48 @@ def render_test(job: Job) -> None:
         write_metrics(job, folder, test)
 
 
-def is_finished(folder: Path, scene: Scene, i: int) -> bool:
+def endings_of(job: Job) -> list[str]:
+    """Return the endings of the pictures that are made of each view: with the transparent ones that `--show` asks for."""
+    return [*ENDINGS, *(name for name in job.options.show if outputs.output_of(name).has_alpha)]
+
+
+def is_finished(folder: Path, scene: Scene, i: int, endings: Sequence[str] = ENDINGS) -> bool:
     """Return whether all pictures of a view are there, undamaged and of its size."""
-    size = int(scene.cameras.height[i]), int(scene.cameras.width[i])
-    pictures = (read_png(folder / f'{scene.stem(i)}_{ending}.png') for ending in ENDINGS)
-    return all(picture is not None and picture.shape[:2] == size for picture in pictures)
+    return all(is_whole(folder, scene, i, ending) for ending in endings)
+
+
+def is_whole(folder: Path, scene: Scene, i: int, ending: str) -> bool:
+    """Return whether one picture of a view is there, undamaged and of its size."""
+    picture = read_png(folder / f'{scene.stem(i)}_{ending}.png')
+    return picture is not None and picture.shape[:2] == (int(scene.cameras.height[i]), int(scene.cameras.width[i]))
 
 
 def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, and logs the means."""
     scene = job.scene
-    images, blank = [], []
+    images, blank, sizes = [], [], []
+    progress = Progress('metrics', len(test))
     for i in test:
+        if jax.process_count() == 1:  # others measure nothing, and could not answer
+            job.interruption.check()
         truth = evaluation.over_background(scene.image(i), job.background)
         prediction = imageio.imread(folder / f'{scene.stem(i)}_rgb.png')
         images.append({'image': scene.stem(i), 'width': truth.shape[1], **evaluation.compare(prediction, truth)})
+        sizes.append(truth.shape[:2])
         nothing = evaluation.over_background(np.zeros_like(scene.image(i)), job.background)
         blank.append(psnr(nothing, truth))
+        progress.advance()
+    progress.close()
     mean, by_width = evaluation.mean_metrics(images), evaluation.means_by_width(images)
+    left_out, worst = evaluation.left_out(sizes, evaluation.installed()), evaluation.worst(images)
     report = {
         'mean': mean,
         **({'by_width': by_width} if by_width else {}),
+        **({'left_out': left_out} if left_out else {}),
+        'worst': [{'image': image['image'], 'psnr': image['psnr']} for image in worst],
         'images': images,
         'step': job.trained.step,
-        'protocol': evaluation.PROTOCOL,
+        'protocol': evaluation.protocol(mean),
         'background_psnr': float(np.mean(blank)),
         'skip_empty': job.skip_empty,
         'scene': job.trained.config.scene,
@@ -90,3 +113,7 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     )
     for width, means in by_width.items():
         _log.info('%5s px wide: %s', width, evaluation.in_words(means))
+    for name, reason in left_out.items():
+        _log.info('%s is left out of %s', METRICS[name].label, reason)
+    if len(images) > len(worst):
+        _log.info('worst views: %s', ', '.join(f'{image["image"]} {image["psnr"]:.2f} dB' for image in worst))

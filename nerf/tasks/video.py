@@ -47,6 +47,9 @@ def render_video(job: Job) -> None:
     files = render_frames(job, cameras, folder, shown_maps)
     if processes.is_first():
         for shown in options.show:
+            if outputs.output_of(shown).has_alpha:
+                write_pngs(folder, shown, frames_as(shown, files, cameras))
+                continue
             for ending in options.endings:
                 path = folder / f'{shown}.{ending}'
                 write_video(path, frames_as(shown, files, cameras), fps)
@@ -92,6 +95,8 @@ def check_shown(show: Sequence[str], endings: Sequence[str], model: nn.Module) -
         for name in shown.split('+'):
             if name not in known:
                 raise unknown('--show', name, known)
+            if outputs.output_of(name).has_alpha and name != shown:
+                raise UserError(f'--show={shown}: {name} has transparency and stands alone, as in --show={name},rgb')
     for ending in endings:
         if ending not in ENDINGS:
             raise unknown('--video', ending, ENDINGS)
@@ -164,8 +169,16 @@ def read_frame(path: Path) -> Picture:
     return {**frame, 'rgb': frame['rgb'] / np.float32(255), 'acc': frame['acc'] / np.float32(255)}
 
 
+def write_pngs(folder: Path, shown: str, pictures: Iterator[np.ndarray]) -> None:
+    """Write the pictures of all frames as PNGs with transparency, `shown/0000.png` and so on."""
+    make_folder(folder, shown)
+    for i, picture in enumerate(pictures):
+        write_png(folder / shown / f'{i:04d}.png', picture)
+    _log.info('pictures with transparency: %s', folder / shown)
+
+
 def frames_as(shown: str, files: Sequence[Path], cameras: Camera) -> Iterator[np.ndarray]:
-    """Yield the pictures of one video, uint8 [h, w, 3]; ranges are those of the whole video, so that no colours flicker."""
+    """Yield the pictures of one video, uint8 [h, w, 3 or 4]; ranges are those of all of them, so that no colours flicker."""
     names = shown.split('+')
     limits = {name: video_range(files, outputs.output_of(name).field) for name in names if outputs.output_of(name).is_ranged}
     for i, file in enumerate(files):

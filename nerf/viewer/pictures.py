@@ -23,8 +23,12 @@ _log = logging.getLogger('nerf')
 SIZES = tuple(1024 * 2**i for i in range(11))
 ANSWER = 0.2  # s, for the first picture after a camera move; waiting for a block or another browser comes on top
 FINER = 4  # each refinement has this many times the pixels of the picture before
-# The names of outputs, by their labels on the page.
-LABELS = {'colour' if name == 'rgb' else name.replace('_', ' '): name for name in outputs.OUTPUTS}
+# The names of outputs, by their labels on the page: of those that every view has.
+LABELS = {
+    'colour' if name == 'rgb' else name.replace('_', ' '): name
+    for name, output in outputs.OUTPUTS.items()
+    if output.quantity is None
+}
 
 
 class Settings(NamedTuple):

@@ -73,6 +73,20 @@ def test_a_quantity_of_samples_is_composited_by_the_weights(monkeypatch):
     assert 't_squared' not in rendered(model)
 
 
+@pytest.mark.parametrize('background', ['white', 'black'])
+def test_transparent_pictures_over_the_background_are_the_pictures(background):
+    ray = jax.tree.map(lambda leaf: leaf[0], example_rays())
+    model = MipNeRF(**SMALL)
+    variables = lifting.replicate(jax.jit(model.init)(jax.random.key(0), ray))
+    view = Renderer(model, background, chunk=16, quantities=outputs.quantities(['rgba'])).image(variables, CAMERAS.at(0))
+    assert 0.05 < view['acc'].mean() < 0.95
+    picture = outputs.show('rgba', view, CAMERAS.at(0)) / 255
+    colour, alpha = picture[..., :3], picture[..., 3:]
+    behind = {'white': 1.0, 'black': 0.0}[background]
+    np.testing.assert_allclose(alpha[..., 0], view['acc'], atol=0.003)
+    np.testing.assert_allclose(alpha * colour + (1 - alpha) * behind, view['rgb'], atol=0.005)
+
+
 def test_what_a_view_does_not_have_is_refused():
     with pytest.raises(UserError, match=r"--show=roughness: the rendered view has no map 'roughness', expected one of rgb"):
         outputs.show('roughness', {'rgb': np.zeros((2, 2, 3))}, CAMERAS.at(0))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import types
 
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from nerf.data.scene import make_scene, stack_cameras
+from nerf.render.metrics import METRICS, Metric
 from nerf.tasks import test as views
 
 WIDTHS = (32, 16)
@@ -23,8 +25,11 @@ def scene_of(widths):
 
 
 @pytest.fixture
-def measured(tmp_path):
+def measured(tmp_path, monkeypatch):
     """Metrics of predictions that are off by 1, 2, 4, ... of 255."""
+
+    for name in ('lpips_alex', 'lpips_vgg'):
+        monkeypatch.setitem(METRICS, name, dataclasses.replace(METRICS[name], is_installed=lambda: False))
 
     def measure(widths):
         scene = scene_of(widths)
@@ -34,7 +39,8 @@ def measured(tmp_path):
             imageio.imwrite(tmp_path / f'{scene.stem(i)}_rgb.png', picture)
         config = types.SimpleNamespace(scene='toy', model_name='mipnerf')
         trained = types.SimpleNamespace(step=7, config=config)
-        job = types.SimpleNamespace(scene=scene, background='white', trained=trained, skip_empty=True)
+        asked = types.SimpleNamespace(check=lambda: None)
+        job = types.SimpleNamespace(scene=scene, background='white', trained=trained, skip_empty=True, interruption=asked)
         views.write_metrics(job, tmp_path, test)
         return json.loads((tmp_path / 'metrics.json').read_text()), pd.read_csv(tmp_path / 'metrics.csv')
 
@@ -66,6 +72,68 @@ def test_views_of_one_size_are_not(measured):
     report, table = measured(WIDTHS[:1])
     assert 'by_width' not in report
     assert table.width.tolist() == [32, 32]
+
+
+def test_what_small_views_lack_is_left_out_and_said(measured, caplog, monkeypatch):
+    monkeypatch.setattr(views._log, 'propagate', True)
+    with caplog.at_level('INFO', logger='nerf'):
+        report, table = measured((24, 12, 6))
+    assert report['left_out'] == {'ssim': '2 of 6 images: smaller than 11 px'}
+    assert 'SSIM is left out of 2 of 6 images: smaller than 11 px' in [each.getMessage() for each in caplog.records]
+    assert report['mean']['ssim'] == pytest.approx(np.mean([report['by_width'][width]['ssim'] for width in ('24', '12')]))
+    assert list(report['by_width']['6']) == ['psnr']
+    assert table.ssim.isna().tolist() == [False] * 4 + [True] * 2
+    json.dumps(report, allow_nan=False)
+
+
+def test_the_five_worst_views_are_named(measured):
+    report, _ = measured((24, 12, 6))
+    assert [each['image'] for each in report['worst']] == [f'r_{i}_d{d}' for d, i in ((2, 1), (2, 0), (1, 1), (1, 0), (0, 1))]
+    assert report['worst'][0]['psnr'] == pytest.approx(off_by(32))
+
+
+def test_metrics_that_are_installed_are_in_all_files(measured, monkeypatch):
+    error = Metric(lambda p, t: float(np.abs(p.astype(float) - t).mean()), 'mean error', 1, 'mean error of 8 bit')
+    monkeypatch.setitem(METRICS, 'error', error)
+    report, table = measured(WIDTHS)
+    assert report['mean']['error'] == table.error.mean() == 15 / 4
+    assert report['by_width']['16']['error'] == 6
+    assert report['protocol'].endswith('; mean error of 8 bit')
+    assert 'LPIPS' not in report['protocol']
+    assert not [name for name in report['mean'] if name.startswith('lpips')]
+
+
+def test_transparent_pictures_are_made_of_test_views_that_lack_them(tmp_path):
+    scene = scene_of((16,))
+    made = []
+
+    def render(camera):
+        made.append(camera)
+        acc = np.full((16, 16), 0.5, np.float32)
+        rgb = np.full((16, 16, 3), 0.75 + 0.01 * (len(made) > 2), np.float32)
+        return {'rgb': rgb, 'acc': acc, 'depth': acc, 'rgba': np.concatenate([0 * rgb + 0.25, acc[..., None]], axis=-1)}
+
+    def job(*show):
+        config = types.SimpleNamespace(scene='toy', model_name='mipnerf')
+        return types.SimpleNamespace(
+            scene=dataclasses.replace(scene, pixels=scene.pixels[:0]),
+            background='white',
+            trained=types.SimpleNamespace(step=7, config=config, run=types.SimpleNamespace(data_dir='gone')),
+            skip_empty=True,
+            options=types.SimpleNamespace(show=show),
+            result_folder=lambda *args: tmp_path,
+            render=render,
+        )
+
+    views.render_test(job('rgb'))
+    assert not list(tmp_path.glob('*_rgba.png'))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for _ in range(2):  # the second time, all of it is there
+        views.render_test(job('rgb', 'rgba'))
+        assert len(made) == 4
+    found = imageio.imread(tmp_path / 'r_0_d0_rgba.png')
+    assert found[3, 3].tolist() == [128, 128, 128, 128]
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'flip'])

@@ -107,6 +107,25 @@ def test_one_range_of_depths_for_the_whole_video(scene, tmp_path):
     assert np.ptp(nearest) < 60
 
 
+def test_transparent_pictures_are_pngs_whose_colours_are_whole(scene, tmp_path):
+    class Red(KnownJob):
+        """Dark red, half transparent on the left and nothing on the right, whatever lies behind."""
+
+        def render(self, camera, with_normals=False):
+            picture = super().render(camera, with_normals)
+            acc = np.zeros(picture['acc'].shape, np.float32)
+            acc[:, :8] = 0.5
+            return picture | {'acc': acc, 'rgba': np.stack([0.6 * acc, 0 * acc, 0 * acc, acc], axis=-1)}
+
+    video.render_video(Red(scene, tmp_path, show=('rgba', 'rgb'), endings=('gif',)))
+    folder = tmp_path / 'video/spherical_step_7'
+    assert sorted(path.name for path in folder.glob('*.*')) == ['rgb.gif', 'settings.json']
+    assert sorted(path.name for path in (folder / 'rgba').iterdir()) == [f'{i:04d}.png' for i in range(FRAMES)]
+    picture = imageio.imread(folder / 'rgba/0003.png')
+    assert picture[4, 2].tolist() == [153, 0, 0, 128]
+    assert picture[4, 12].tolist() == [0, 0, 0, 0]
+
+
 def test_the_preview_renders_nothing(scene, tmp_path):
     made = KnownJob(scene, tmp_path, preview=True)
     video.render_video(made)
@@ -120,6 +139,7 @@ def test_the_preview_renders_nothing(scene, tmp_path):
         ({'show': ('rgb', 'deth')}, "unknown --show 'deth': expected one of acc, depth"),
         ({'endings': ('avi',)}, "unknown --video 'avi': expected one of gif, mp4"),
         ({'show': ()}, '--show and --video name what to make'),
+        ({'show': ('rgb', 'rgba+depth')}, r'--show=rgba\+depth: rgba has transparency and stands alone, as in --show=rgba,rgb'),
         ({'path': 'elipse'}, "unknown path 'elipse': expected one of ellipse"),
     ],
 )
@@ -135,10 +155,10 @@ def test_every_kind_of_picture_is_a_picture(scene, tmp_path):
     made = KnownJob(scene, tmp_path)
     camera = scene.camera(0)
     frame = made.render(camera, with_normals=True)
-    frame |= {output.field: frame['depth'] for output in outputs.OUTPUTS.values() if output.quantity}
+    frame['rgba'] = np.concatenate([frame['rgb'], frame['acc'][..., None]], axis=-1)
     for name, output in outputs.OUTPUTS.items():
         picture = outputs.show(name, frame, camera, (2.0, 5.0) if output.is_ranged else None)
-        assert picture.shape == (16, 16, 3), name
+        assert picture.shape == (16, 16, 4 if output.has_alpha else 3), name
         assert picture.dtype == np.uint8, name
 
 

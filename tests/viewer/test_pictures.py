@@ -16,7 +16,7 @@ from nerf.render.image import Renderer
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import init_state
 from nerf.viewer import failures, work
-from nerf.viewer.pictures import SIZES, Pace, Pictures, Settings, finer, to_show
+from nerf.viewer.pictures import LABELS, SIZES, Pace, Pictures, Settings, finer, to_show
 from nerf.viewer.session import Sessions
 from nerf.viewer.views import View, camera_of, from_browser, shape_of
 from nerf.viewer.watching import Watcher
@@ -244,3 +244,11 @@ def test_an_interruption_is_no_failure(trained, pictures):
 
     with pytest.raises(Interrupted):
         work.work(sessions, pictures, variables, interrupt)
+
+
+def test_the_page_offers_what_its_renderers_make(trained, pictures):
+    picture = pictures.render(trained[1], VIEW, Settings(), SIZES[0])
+    for shown in LABELS.values():
+        if shown not in ('normals', 'normals_camera'):
+            assert to_show(picture, pictures.camera(VIEW, SIZES[0]), shown).shape[-1] == 3
+    assert 'rgba' not in LABELS.values()
