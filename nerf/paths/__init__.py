@@ -6,6 +6,7 @@ paths are computed from the cameras alone, so that a trained scene whose data ar
 
 import dataclasses
 import difflib
+import logging
 import os
 from collections.abc import Callable
 
@@ -20,7 +21,9 @@ from nerf.paths.orbits import NUM_FRAMES, ellipse, scene_focus, spherical, spira
 from nerf.ray.cameras import Camera
 from nerf.scene_types import scene_type_of
 
+_log = logging.getLogger('nerf')
 SMOOTHING = 1.5  # standard deviation in frames, for the path through hand-held training cameras
+ASTRAY = 3.0  # extents of all cameras, from the nearest of which most of a path is hardly meant to be
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,8 @@ class PathOptions:
     Attributes:
         num_frames: None: 120, or for the path train one per training camera. A path file has its own number.
         keyframes: names of the images to pass through; repeating the first one at the end closes the path.
-        file: a path file written by `save_path_file` or nerfstudio.
+        file: a path file written by `save_path_file` or nerfstudio, or a `transforms.json`.
+        coordinates: that its poses are in: model, those of rendering, or file, the world of the data's own file.
         elevation: degrees above the ground, for the path spherical; None: the cameras' median elevation.
         width: of the frames, px, instead of a `factor`. None: that of the training images or the path file.
         factor: frames are downscaled by this factor.
@@ -42,6 +46,7 @@ class PathOptions:
     elevation: float | None = None
     width: int | None = None
     factor: int = 1
+    coordinates: str = 'model'
 
     def __post_init__(self) -> None:
         for name, highest in (('num_frames', MAX_FRAMES), ('width', MAX_SIDE), ('factor', MAX_SIDE)):
@@ -138,18 +143,38 @@ def find_image(scene: Scene, name: str) -> int:
     raise unknown('image', name, difflib.get_close_matches(name, known, n=5, cutoff=0.4) or list(known)[:5])
 
 
-def from_file(scene: Scene, file: str | None) -> Camera:
+def from_file(scene: Scene, options: PathOptions) -> Camera:
     """Read the path in a file; a missing size or missing intrinsics are the medians of the training cameras.
+
+    A path far from all of them is warned of.
 
     Raises:
         UserError: no file given, or one that is not a camera path.
     """
-    if file is None:
+    if options.file is None:
         raise UserError('path file: no file was given, expected a camera path file; name it')
-    cameras, read = training(scene), read_path_file(file)
+    cameras, read = training(scene), read_path_file(options.file)
+    poses = scene.frame.poses(read.poses) if options.coordinates == 'file' else read.poses
+    warn_if_astray(options, cameras, poses)
     size = read.size or frame_size(cameras)
     usual = np.median(lenses_at(cameras, size), axis=0)
-    return pinholes(cameras, read.poses, np.where(np.isnan(read.lenses), usual, read.lenses), size)
+    return pinholes(cameras, poses, np.where(np.isnan(read.lenses), usual, read.lenses), size)
+
+
+def warn_if_astray(options: PathOptions, cameras: Camera, poses: np.ndarray) -> None:
+    """Warn of a path file whose poses [n, 3, 4] mostly lie more than 3 extents of all cameras away from the nearest one."""
+    positions = np.asarray(cameras.camera_to_world, np.float64)[:, :, 3]
+    extent, away = np.ptp(positions, axis=0).max(), np.full(len(poses), np.inf)
+    for position in positions:
+        away = np.minimum(away, np.linalg.norm(poses[:, :, 3] - position, axis=1))
+    if np.median(away) > ASTRAY * extent > 0:
+        other = 'model' if options.coordinates == 'file' else 'file'
+        worlds = {'model': "the model's", 'file': "those of the data's own file"}
+        _log.warning(
+            '%s: its frames are %.3g times the extent of all training cameras away from the nearest one, so little will be '
+            'seen; if its coordinates are %s and not %s, set --coordinates=%s',
+            *(options.file, np.median(away) / extent, worlds[other], worlds[options.coordinates], other),
+        )
 
 
 PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
@@ -158,5 +183,5 @@ PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
     'ellipse': lambda scene, options: ellipse(training(scene), options.num_frames or NUM_FRAMES),
     'keyframes': lambda scene, options: through(scene, options.keyframes, options.num_frames or NUM_FRAMES),
     'train': lambda scene, options: follow(training(scene), options.num_frames),
-    'file': lambda scene, options: from_file(scene, options.file),
+    'file': from_file,
 }

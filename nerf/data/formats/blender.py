@@ -4,6 +4,7 @@
 of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x).
 """
 
+import dataclasses
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, 
 from nerf.data.images import read_shrunk
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
+from nerf.data.placement import frame_of_file
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
@@ -49,8 +51,10 @@ def load(folder: str, options: DataOptions) -> Scene:
     with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images, full_sizes = zip(*pool.map(lambda frame: read_shrunk(frame.path, options), frames), strict=True)
     sizes = np.array([image.shape[1::-1] for image in images])
+    poses = np.stack([frame.pose for frame in frames])
+    world = frame_of_file(poses)
     cameras = stack_cameras(
-        np.stack([frame.pose for frame in frames]),
+        world.poses(poses),
         _lenses(np.array([frame.angle for frame in frames]), sizes, np.array(full_sizes)),
         sizes,
         NEAR if options.near is None else options.near,
@@ -58,7 +62,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     )
     for i, frame in enumerate(frames):
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
-    return make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
+    scene = make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
+    return dataclasses.replace(scene, frame=world)
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:

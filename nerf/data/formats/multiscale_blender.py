@@ -8,6 +8,7 @@ size one pixel covers, 4^d where the image is 2^d times smaller, and becomes `Sc
 The output of `python -m nerf.data.multiscale` and that of mip-NeRF's own script are read.
 """
 
+import dataclasses
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from nerf.data.formats.json_files import path_within, read_json
 from nerf.data.images import premultiply, read_image
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
+from nerf.data.placement import frame_of_file
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
@@ -65,8 +67,9 @@ def load(folder: str, options: DataOptions) -> Scene:
     with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images = list(pool.map(_read_whole, entries))
     numbers = {key: np.stack([entry.numbers[key] for entry in entries]) for key in SHAPES}
+    frame = frame_of_file(numbers['cam2world'][:, :3])
     cameras = stack_cameras(
-        numbers['cam2world'][:, :3],
+        frame.poses(numbers['cam2world'][:, :3]),
         _lenses(numbers),
         np.stack([numbers['width'], numbers['height']], axis=1),
         numbers['near'] if options.near is None else options.near,
@@ -78,7 +81,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     with np.errstate(over='ignore'):  # overflow to infinity is refused by `make_scene`
         weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
     try:
-        return make_scene(names, split, images, cameras, weights)
+        return dataclasses.replace(make_scene(names, split, images, cameras, weights), frame=frame)
     except UserError as error:
         raise UserError(f'{os.path.join(folder, FILE)}: {error}') from error
 

@@ -76,8 +76,8 @@ def assemble(
     check_names(names, split, where)
     images, cameras = read_photos(where, photos, options)
     poses = np.stack([photo.pose for photo in photos])
-    cameras, points = place(cameras, poses, points, bounds, options)
-    return dataclasses.replace(make_scene(names, split, images, cameras), points=points)
+    cameras, points, frame = place(cameras, poses, points, bounds, options)
+    return dataclasses.replace(make_scene(names, split, images, cameras), points=points, frame=frame)
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
