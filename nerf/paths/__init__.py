@@ -23,7 +23,8 @@ from nerf.scene_types import scene_type_of
 
 _log = logging.getLogger('nerf')
 SMOOTHING = 1.5  # standard deviation in frames, for the path through hand-held training cameras
-ASTRAY = 3.0  # extents of all cameras, from the nearest of which most of a path is hardly meant to be
+# Of a path file, from the nearest camera, in extents of all cameras; and the share of it by which other coordinates are nearer.
+ASTRAY, ELSEWHERE = 3.0, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,8 @@ def make_path(name: str | None, scene: Scene, scene_type: str, options: PathOpti
     """
     name = choose_path(name, scene, scene_type, options)
     path = resized(PATHS[name](scene, options), options.width, options.factor)
-    check_sees_ahead(path)
+    is_ours = name != 'file' or options.coordinates == 'file'
+    check_sees_ahead(path, 'use the path spiral' if is_ours else "set --coordinates=file if it is in the data's own world")
     return path
 
 
@@ -154,27 +156,40 @@ def from_file(scene: Scene, options: PathOptions) -> Camera:
     if options.file is None:
         raise UserError('path file: no file was given, expected a camera path file; name it')
     cameras, read = training(scene), read_path_file(options.file)
-    poses = scene.frame.poses(read.poses) if options.coordinates == 'file' else read.poses
-    warn_if_astray(options, cameras, poses)
+    readings = {'model': read.poses, 'file': scene.frame.poses(read.poses)}
+    warn_if_astray(options, cameras, readings)
+    poses = readings[options.coordinates]
     size = read.size or frame_size(cameras)
     usual = np.median(lenses_at(cameras, size), axis=0)
     return pinholes(cameras, poses, np.where(np.isnan(read.lenses), usual, read.lenses), size)
 
 
-def warn_if_astray(options: PathOptions, cameras: Camera, poses: np.ndarray) -> None:
-    """Warn of a path file whose poses [n, 3, 4] mostly lie more than 3 extents of all cameras away from the nearest one."""
+def warn_if_astray(options: PathOptions, cameras: Camera, readings: dict[str, np.ndarray]) -> None:
+    """Warn of a path file most of whose frames are far from all cameras, or near to them in other coordinates only.
+
+    `readings` are its poses [n, 3, 4], by the coordinates that they are taken to be in.
+    """
     positions = np.asarray(cameras.camera_to_world, np.float64)[:, :, 3]
-    extent, away = np.ptp(positions, axis=0).max(), np.full(len(poses), np.inf)
-    for position in positions:
-        away = np.minimum(away, np.linalg.norm(poses[:, :, 3] - position, axis=1))
-    if np.median(away) > ASTRAY * extent > 0:
-        other = 'model' if options.coordinates == 'file' else 'file'
-        worlds = {'model': "the model's", 'file': "those of the data's own file"}
+    extent = np.ptp(positions, axis=0).max() or 1.0
+    away = {name: float(np.median(_nearest(poses[:, :, 3], positions))) / extent for name, poses in readings.items()}
+    chosen, (other,) = options.coordinates, away.keys() - {options.coordinates}
+    is_elsewhere = away[other] < ELSEWHERE * away[chosen]
+    if away[chosen] > ASTRAY or (is_elsewhere and away[chosen] > ELSEWHERE):
         _log.warning(
-            '%s: its frames are %.3g times the extent of all training cameras away from the nearest one, so little will be '
-            'seen; if its coordinates are %s and not %s, set --coordinates=%s',
-            *(options.file, np.median(away) / extent, worlds[other], worlds[options.coordinates], other),
+            '%s: its frames are %.3g times the extent of the training cameras away from the nearest one%s',
+            *(options.file, away[chosen]),
+            f', {away[other]:.3g} times if its coordinates are those of the {other}: set --coordinates={other} if they are'
+            if is_elsewhere
+            else ', where little is to be seen: check its poses, and --coordinates',
         )
+
+
+def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute the distance of each of `points` [n, 3] to the nearest of the others [k, 3], [n]."""
+    found = np.full(len(points), np.inf)
+    for other in others:
+        found = np.minimum(found, np.linalg.norm(points - other, axis=1))
+    return found
 
 
 PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
