@@ -10,6 +10,7 @@ from nerf.errors import UserError
 CAMERA_DISTANCE = 4.0  # mean distance of the cameras from an object, as in the Blender scenes
 LEVEL = 0.01  # mean square angle of right axes from the horizon, of cameras held level by hand: (0.1 rad)^2
 NEAREST = 4 / 3  # nearest depth of a forward-facing scene: the near plane, at depth 1, lies a quarter closer
+FARTHEST = 1e9  # absolute coordinate in a file; `nerf.data.scene.check_camera` refuses those beyond it
 FAR_OFF = 1e4  # distance from the origin over the spread, from which float32 rounds positions by more than 1 / 2000 of that
 
 
@@ -80,7 +81,7 @@ def shift_from_afar(poses: np.ndarray) -> Frame:
     It is `AS_IT_IS` for positions whose distance from the origin is below 10,000 times their spread.
     """
     positions = poses[:, :, 3]
-    if not np.isfinite(positions).all():  # `check_camera` refuses them
+    if not (np.abs(positions) < FARTHEST).all():  # `check_camera` refuses them
         return AS_IT_IS
     distance, spread = np.abs(positions).max(), np.ptp(positions, axis=0).max()
     spread = spread if spread > 1e-9 * distance else 1.0  # all in one place: the unit is all there is

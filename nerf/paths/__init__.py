@@ -178,7 +178,7 @@ def warn_if_astray(options: PathOptions, cameras: Camera, readings: dict[str, np
         _log.warning(
             '%s: its frames are %.3g times the extent of the training cameras away from the nearest one%s',
             *(options.file, away[chosen]),
-            f', {away[other]:.3g} times if its coordinates are those of the {other}: set --coordinates={other} if they are'
+            f', {round(away[other], 3):g} times if its coordinates are of the {other}: set --coordinates={other} if so'
             if is_elsewhere
             else ', where little is to be seen: check its poses, and --coordinates',
         )

@@ -384,14 +384,14 @@ def test_a_path_in_the_wrong_world_is_warned_of(tmp_path, caplog):
     (line,) = said(FRAME.inverse.poses(ours), FRAME, 'model')
     assert re.fullmatch(
         r'.*p.json: its frames are 2.\d*e[+]06 times the extent of the training cameras away from the nearest one, '
-        r'\S+ times if its coordinates are those of the file: set --coordinates=file if they are',
+        r'\S+ times if its coordinates are of the file: set --coordinates=file if so',
         line,
     )
     (line,) = said(ours, FRAME, 'file')
-    assert 'set --coordinates=model if they are' in line
+    assert 'set --coordinates=model if so' in line
     near = FRAME._replace(origin=np.array([0.5, -0.5, 1.0]), scale=0.8)  # not far, but elsewhere
     (line,) = said(near.inverse.poses(ours), near, 'model')
-    assert 'set --coordinates=file if they are' in line
+    assert 'set --coordinates=file if so' in line
     far = ours + np.array([[0], [0], [9.0]]) * [0, 0, 0, 1]
     (line,) = said(far, Frame(np.eye(3), np.zeros(3), 1.0), 'model')
     assert 'check its poses' in line
@@ -406,7 +406,7 @@ def test_paths_of_forward_facing_scenes_look_ahead(tmp_path):
     poses = path.camera_to_world.copy()
     poses[3, :, [0, 2]] *= -1  # looks back
     save_path_file(str(tmp_path / 'back.json'), path.replace(camera_to_world=poses), 30)
-    expected = r'frame 3 of the path sees 1\d\d degrees off .*; set --coordinates=file if it is in the data\'s own world, or turn this camera'
+    expected = r"frame 3 of the path sees 1\d\d degrees off .*; set --coordinates=file if it is in the data's own world"
     with pytest.raises(UserError, match=expected):
         make_path('file', scene, scene_type, PathOptions(file=str(tmp_path / 'back.json')))
 
