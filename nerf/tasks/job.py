@@ -119,7 +119,7 @@ class Job:
         return self.trained.config.data.background
 
     def result_folder(self, task: str, settings: dict[str, Any], path: str = '') -> Path:
-        """Return the folder `<task>/<path>_step_<step>` of what a task makes with these settings, see `result_folder`."""
+        """Return the folder `<task>/<path>_step_<step>` of a task's results with these settings, see `result_folder`."""
         data = f'on_{self.data_name}' if self.data_name else ''
         skip = '' if self.skip_empty_is_usual else f'skip_empty_{str(self.skip_empty).lower()}'
         world = 'file_coordinates' if settings.get('coordinates') == 'file' else ''
