@@ -56,7 +56,7 @@ def colmap_text(scene: Scene, frame: Frame) -> dict[str, str]:
         rotation = Rotation.from_matrix((pose[:, :3] * TURNED).T)
         numbers = [*rotation.as_quat()[[3, 0, 1, 2]], *-(rotation.as_matrix() @ pose[:, 3])]
         images += [f'{i + 1} {_line(numbers)} {ids[lenses[i]]} {name}', '']
-    points = [f'{i} {_line(point)} {GREY} 0' for i, point in enumerate(frame.points(scene.points.astype(np.float64)), 1)]
+    points = [f'{i} {_line(point)} {GREY} 0' for i, point in enumerate(frame.points(scene.points), 1)]
     return {
         'cameras.txt': _text('CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]', [f'{number} {lens}' for lens, number in ids.items()]),
         'images.txt': _text('IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, then POINTS2D[]', images),

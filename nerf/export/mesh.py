@@ -67,7 +67,7 @@ class Mesh:
 
     def moved(self, frame: Frame) -> 'Mesh':
         """Return the mesh in another frame, its vertices as float64."""
-        vertices, normals = frame.points(self.vertices.astype(np.float64)), frame.directions(self.normals)
+        vertices, normals = frame.points(self.vertices), frame.directions(self.normals)
         return dataclasses.replace(self, vertices=vertices, normals=normals.astype(np.float32))
 
 

@@ -49,7 +49,7 @@ class PointCloud:
 
     def moved(self, frame: Frame) -> 'PointCloud':
         """Return the points in another frame, as float64."""
-        points, normals = frame.points(self.points.astype(np.float64)), frame.directions(self.normals)
+        points, normals = frame.points(self.points), frame.directions(self.normals)
         return dataclasses.replace(self, points=points, normals=normals.astype(np.float32))
 
 

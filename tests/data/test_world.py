@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from built_in_written import SCALED, SIZE, TURNED, WRITERS, cameras_of, elsewhere, truth_of
+from built_in_written import MOVED, SCALED, SIZE, TURNED, WRITERS, cameras_of, elsewhere, truth_of
 from PIL import Image
 from test_geometry import similarity
 
@@ -65,6 +65,20 @@ def test_a_mesh_lies_where_the_files_world_has_it(format, is_far, scene_type, no
     if len(scene.points):
         back = scene.frame.inverse.points(scene.points.astype(np.float64))
         np.testing.assert_allclose(back, there.points, atol=1e-5 * size, rtol=0)
+
+
+@pytest.mark.parametrize('normalise', [True, False])
+def test_the_centre_of_deepvoxels_is_moved_to_the_origin_and_back(normalise, truths, tmp_path):
+    there = elsewhere(truths['square'])
+    WRITERS['deepvoxels'][1](tmp_path, there)
+    for file in tmp_path.glob('*/intrinsics.txt'):
+        lines = file.read_text().splitlines()
+        file.write_text('\n'.join([lines[0], '3. -2. 5.', *lines[2:]]))
+    scene = formats.load_scene('deepvoxels', str(tmp_path), '', DataOptions(normalise=normalise))
+    position = there.cameras.camera_to_world[:, :, 3]
+    np.testing.assert_allclose(scene.cameras.camera_to_world[:, :, 3], position - MOVED * normalise, atol=1e-6)
+    found = scene.frame.inverse.points(scene.cameras.camera_to_world[:, :, 3])
+    np.testing.assert_allclose(found, position, atol=1e-6)
 
 
 @pytest.mark.parametrize('format', ['llff', 'colmap', 'transforms'])

@@ -59,7 +59,7 @@ def test_a_glb_opens_again_upright_and_linear(tmp_path):
 
 
 @pytest.mark.parametrize('ending', ['ply', 'obj', 'glb'])
-@pytest.mark.parametrize(('away', 'size'), [((441550.668, 5121941.02, -2344.12), 1.0), ((0.0, 0.0, 0.0), 1e-3)])
+@pytest.mark.parametrize(('away', 'size'), [((441550.668, 5121941.02, -2344.12), 1.0), ((0.0, 0.0, 0.0), 1e-4 / 3)])
 def test_positions_are_right_to_a_millionth_of_the_extent(tmp_path, ending, away, size):
     there = size * VERTICES.astype(np.float64) + away
     path = tmp_path / f'scene.{ending}'
