@@ -9,7 +9,7 @@ from nerf.host import flags as commands
 from nerf.host.console import set_up_logging
 
 _MODEL_DIR = commands.define_path('model_dir', 'The folder of a training run.')
-_TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, view, geometry.')
+_TASK = flags.DEFINE_list('task', ['test', 'video'], 'What to make: any of test, video, mesh, points, cameras, view, geometry.')
 _STEP = flags.DEFINE_integer('step', None, 'Which checkpoint; by default the newest.')
 _DATA_DIR = commands.define_path('data_dir', 'Another copy of the data, perhaps with other test views.')
 _CHUNK = flags.DEFINE_integer(
@@ -17,7 +17,7 @@ _CHUNK = flags.DEFINE_integer(
 )
 _SKIP_EMPTY = flags.DEFINE_bool('skip_empty', None, 'Whether to skip what is empty; by default as the config says.')
 _PATH = flags.DEFINE_string('path', None, 'video: spherical, spiral, ellipse, keyframes, train or file; by default what suits.')
-_PATH_FILE = commands.define_path('path_file', "video: a path saved by the viewer or by nerfstudio's.")
+_PATH_FILE = commands.define_path('path_file', "video: a path saved by the viewer or by nerfstudio's, or a transforms.json.")
 _KEYFRAMES = flags.DEFINE_list('keyframes', [], 'video: names of images to pass; the first one again closes the path.')
 _ELEVATION = flags.DEFINE_float('elevation', None, 'video: degrees above the ground, of the spherical path.')
 _NUM_FRAMES = flags.DEFINE_integer('num_frames', None, 'video: how many frames.', lower_bound=1)
@@ -37,7 +37,14 @@ _MESH = flags.DEFINE_list('mesh', ['ply'], 'mesh: files to write, any of ply, ob
 _RESOLUTION = flags.DEFINE_integer('resolution', 192, 'mesh: cells along the longest edge of the box.', lower_bound=1)
 _LEVEL = flags.DEFINE_float('level', None, 'mesh: density of the surface; by default found by rays of the training views.')
 _SMALLEST = flags.DEFINE_float('smallest', 0.01, 'mesh: leave out pieces below this share of the largest.')
-_BOUNDS = flags.DEFINE_list('bounds', None, 'mesh, points: x,y,z of two opposite corners of a box.')
+_COORDINATES = flags.DEFINE_enum(
+    'coordinates',
+    'model',
+    ['model', 'file'],
+    "mesh, points, cameras: written in the model's coordinates, or in those of the data's own file, in its units; "
+    'path_file: those that its poses are in.',
+)
+_BOUNDS = flags.DEFINE_list('bounds', None, "mesh, points: x,y,z of two opposite corners of a box, in the model's coordinates.")
 _MAX_POINTS = flags.DEFINE_integer('max_points', 500_000, 'points: more are thinned evenly.', lower_bound=1)
 _DEPTH = flags.DEFINE_bool('depth', False, 'points: also write the depth of each view as 16-bit PNG and npy.')
 _HOST = flags.DEFINE_string(
@@ -84,6 +91,7 @@ def main(argv: list[str]) -> None:
         elevation=_ELEVATION.value,
         width=_WIDTH.value,
         factor=_FACTOR.value,
+        coordinates=_COORDINATES.value,
     )
     bounds = None if _BOUNDS.value is None else six_numbers(_BOUNDS.value)
     options = TaskOptions(
@@ -99,6 +107,7 @@ def main(argv: list[str]) -> None:
         mesh_endings=tuple(_MESH.value),
         points=PointOptions(_MAX_POINTS.value, bounds),
         write_depth=_DEPTH.value,
+        coordinates=_COORDINATES.value,
         viewer=Address(_HOST.value, _PORT.value),
     )
     running.render(_MODEL_DIR.value, _TASK.value, _STEP.value, _DATA_DIR.value, options)

@@ -18,7 +18,7 @@ class DataOptions:
         test_every: keep every Nth test image or, in formats without a test split, hold out every Nth image;
             None: 1 and 8.
         scene_type: object, forward_facing or unbounded: determines the frame of the cameras, near and far.
-        normalise: False keeps the cameras of photos in the frame of their file.
+        normalise: False keeps the cameras of photos in the frame of their file, moved to the origin only from afar.
         paper_pixels: cast rays through the corners of pixels, as the original NeRF code does.
         paper_alpha: downsample images with straight alpha, as the published multiscale data was made.
         area_weighting: False gives all pixels the same weight, also in scenes that hold each view at several sizes.

@@ -1,17 +1,19 @@
 """Placement of a scene by its type: the frame of its cameras, the near and far bounds of rays, and NDC."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 
 import numpy as np
 
 from nerf.data.options import DataOptions
-from nerf.data.poses import AS_IT_IS, Frame, focus_point, forward_facing_frame, object_frame, unbounded_frame
+from nerf.data.poses import Frame, focus_point, forward_facing_frame, object_frame, shift_from_afar, unbounded_frame
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
 from nerf.scene_types import scene_type_of
 
+LOG = logging.getLogger('nerf')
 ENDLESS = 1e6  # far bounds from here on count as infinite
 # Depths of an image's points outside these percentiles are taken for outliers.
 PERCENTILES = (0.1, 99.9)
@@ -32,14 +34,16 @@ def place_scene(scene: Scene, options: DataOptions) -> Scene:
         return scene
     cameras = scene.cameras
     bounds = np.stack([cameras.near, cameras.far], axis=1).astype(np.float64)
-    cameras, points = place(cameras, cameras.camera_to_world.astype(np.float64), scene.points, bounds, options)
-    return dataclasses.replace(scene, cameras=cameras, points=points)
+    cameras, points, frame = place(cameras, cameras.camera_to_world.astype(np.float64), scene.points, bounds, options)
+    return dataclasses.replace(scene, cameras=cameras, points=points, frame=frame.after(scene.frame))
 
 
 def place(
     cameras: Camera, poses: np.ndarray, points: np.ndarray, bounds: np.ndarray | None, options: DataOptions
-) -> tuple[Camera, np.ndarray]:
+) -> tuple[Camera, np.ndarray, Frame]:
     """Transform cameras (stacked) and points [n, 3] to the frame of `options.scene_type`, and set near, far and NDC.
+
+    The third result is that frame: the similarity from the file's world.
 
     Args:
         cameras: their poses, near and far are ignored and replaced.
@@ -69,12 +73,24 @@ def place(
             ndc=ndc,
         )
         points = points.astype(np.float32)
-    return cameras, points[np.isfinite(points).all(axis=1)]
+    return cameras, points[np.isfinite(points).all(axis=1)], frame
 
 
 def choose_frame(poses: np.ndarray, nearest: float, options: DataOptions) -> Frame:
     """Return the frame of the scene type, or the file's without `normalise`; `nearest` is the nearest depth, file's units."""
-    return FRAMES[scene_type_of(options.scene_type).frame](poses, nearest) if options.normalise else AS_IT_IS
+    return FRAMES[scene_type_of(options.scene_type).frame](poses, nearest) if options.normalise else frame_of_file(poses)
+
+
+def frame_of_file(poses: np.ndarray) -> Frame:
+    """Return the file's own frame for poses [k, 3, 4], float64; moved, which is logged, if they are far from the origin."""
+    frame = shift_from_afar(poses)
+    if frame.origin.any():
+        LOG.warning(
+            'cameras are at %s, more than 10,000 times their spread from the origin: moved to it, as float32 would round them '
+            "there (render.py --coordinates=file writes in the file's own coordinates)",
+            ', '.join(f'{each:.0f}' for each in frame.origin),
+        )
+    return frame
 
 
 def forward_facing(poses: np.ndarray, nearest: float) -> Frame:

@@ -1,12 +1,17 @@
 """Frames of a scene: poses of any origin, orientation and scale are normalised to the frame of the scene type."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from nerf.errors import UserError
+
 CAMERA_DISTANCE = 4.0  # mean distance of the cameras from an object, as in the Blender scenes
 LEVEL = 0.01  # mean square angle of right axes from the horizon, of cameras held level by hand: (0.1 rad)^2
 NEAREST = 4 / 3  # nearest depth of a forward-facing scene: the near plane, at depth 1, lies a quarter closer
+FARTHEST = 1e9  # absolute coordinate in a file; `nerf.data.scene.check_camera` refuses those beyond it
+FAR_OFF = 1e4  # distance from the origin over the spread, from which float32 rounds positions by more than 1 / 2000 of that
 
 
 class Frame(NamedTuple):
@@ -22,16 +27,65 @@ class Frame(NamedTuple):
     origin: np.ndarray
     scale: float
 
+    @np.errstate(over='ignore', invalid='ignore')  # what is not finite is refused by `check_camera`
     def points(self, points: np.ndarray) -> np.ndarray:
         """Transform points [n, 3] to the new frame."""
         return self.scale * (points - self.origin) @ self.rotation.T
 
+    @np.errstate(over='ignore', invalid='ignore')
     def poses(self, poses: np.ndarray) -> np.ndarray:
         """Transform camera_to_world [k, 3, 4] to the new frame."""
         return np.concatenate([self.rotation @ poses[:, :, :3], self.points(poses[:, :, 3])[:, :, None]], axis=2)
 
+    def directions(self, directions: np.ndarray) -> np.ndarray:
+        """Rotate directions [n, 3], such as normals, to the new frame; lengths stay."""
+        return directions @ self.rotation.T
+
+    @property
+    def inverse(self) -> 'Frame':
+        """The similarity back: x = R^T (x' + scale R origin) / scale."""
+        return Frame(self.rotation.T, -self.scale * self.rotation @ self.origin, 1 / self.scale)
+
+    def after(self, first: 'Frame') -> 'Frame':
+        """Return the similarity that does `first`, and then this."""
+        origin = first.origin + self.origin @ first.rotation / first.scale
+        return Frame(self.rotation @ first.rotation, origin, self.scale * first.scale)
+
 
 AS_IT_IS = Frame(np.eye(3), np.zeros(3), 1.0)
+# Shape and type of what a file holds of a frame, see `frame_arrays`.
+FRAME_ARRAYS = {f'frame_{name}': (shape, np.float64) for name, shape in (('rotation', (3, 3)), ('origin', (3,)), ('scale', ()))}
+
+
+def frame_arrays(frame: Frame) -> dict[str, np.ndarray]:
+    """Return the fields of a frame as arrays, by the names of `FRAME_ARRAYS`."""
+    return {f'frame_{name}': np.asarray(value, np.float64) for name, value in frame._asdict().items()}
+
+
+def frame_of_arrays(arrays: Mapping[str, np.ndarray]) -> Frame:
+    """Make a frame of the arrays of `frame_arrays`, which may be anyone's; other names are ignored.
+
+    Raises:
+        UserError: they are no similarity.
+    """
+    rotation, origin, scale = (np.asarray(arrays[name], np.float64) for name in FRAME_ARRAYS)
+    is_rotation = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) and np.linalg.det(rotation) > 0
+    if not (is_rotation and np.isfinite(origin).all() and 0 < scale < np.inf and 1 / scale < np.inf):
+        raise UserError("the similarity from the file's world: expected a rotation, a finite origin and a positive scale")
+    return Frame(rotation, origin, float(scale))
+
+
+def shift_from_afar(poses: np.ndarray) -> Frame:
+    """Return the shift that keeps the precision of poses [k, 3, 4] in float32: to their mean position, but only from afar.
+
+    It is `AS_IT_IS` for positions whose distance from the origin is below 10,000 times their spread.
+    """
+    positions = poses[:, :, 3]
+    if not (np.abs(positions) < FARTHEST).all():  # `check_camera` refuses them
+        return AS_IT_IS
+    distance, spread = np.abs(positions).max(), np.ptp(positions, axis=0).max()
+    spread = spread if spread > 1e-9 * distance else 1.0  # all in one place: the unit is all there is
+    return Frame(np.eye(3), positions.mean(0), 1.0) if distance > FAR_OFF * spread else AS_IT_IS
 
 
 def focus_point(poses: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nerf.data.names import SPLITS as SPLITS
 from nerf.data.names import check_names, stem_of
+from nerf.data.poses import AS_IT_IS, Frame
 from nerf.errors import UserError
 from nerf.lifting import over_rays, over_samples
 from nerf.ray.cameras import Camera, pixel_to_camera
@@ -34,6 +35,7 @@ class Scene:
         cameras: a `Camera` of numpy arrays with a leading image axis.
         weights: weight in the loss of each pixel of an image, float32 [images]; 1 unless given.
         points: float32 [n, 3], world, surface points, such as those of a COLMAP model; n may be 0.
+        frame: similarity from the world of the scene's file to the world of `cameras` and `points`, float64.
     """
 
     names: tuple[str, ...]
@@ -42,6 +44,7 @@ class Scene:
     cameras: Camera
     weights: np.ndarray | None = None
     points: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    frame: Frame = AS_IT_IS
 
     def __post_init__(self) -> None:
         if self.weights is None:

@@ -1,4 +1,4 @@
-"""Names, splits and cameras of a scene's images in one file, `cameras.npz`, which is not trusted when it is read."""
+"""Names, splits and cameras of a scene's images, and its frame, in one file, `cameras.npz`, not trusted when it is read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nerf.data.names import check_names
+from nerf.data.poses import FRAME_ARRAYS, frame_arrays, frame_of_arrays
 from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, check_camera
 from nerf.host.files import write_atomically
 from nerf.host.untrusted import ArrayHeader, UnreadableError, checksum_of_arrays, npz_bytes, read_arrays
@@ -15,7 +16,7 @@ MAX_LETTERS = 256  # of a name
 
 
 def write_cameras(path: Path, scene: Scene) -> None:
-    """Write the names, splits and cameras of a scene."""
+    """Write the names, splits and cameras of a scene, and the similarity from its file's world."""
     write_atomically(path, npz_bytes(_arrays_of(scene)))
 
 
@@ -24,7 +25,7 @@ def read_cameras(path: Path) -> Scene:
 
     Raises:
         UnreadableError: it cannot be read, or its arrays are not those of cameras.
-        UserError: an image or camera that cannot be.
+        UserError: an image, camera or frame that cannot be.
     """
     arrays = read_arrays(path, MAX_BYTES, check_headers)
     names, split = (tuple(map(str, arrays[name])) for name in ('names', 'split'))
@@ -32,11 +33,11 @@ def read_cameras(path: Path) -> Scene:
     cameras = cameras_of_arrays(arrays)
     for i, name in enumerate(names):
         check_camera(name, cameras.at(i))
-    return Scene(names, split, np.zeros((0, 4), np.uint8), cameras)
+    return Scene(names, split, np.zeros((0, 4), np.uint8), cameras, frame=frame_of_arrays(arrays))
 
 
 def check_headers(headers: Mapping[str, ArrayHeader]) -> None:
-    """Check names, shapes and types of the arrays of stacked cameras.
+    """Check names, shapes and types of the arrays of stacked cameras and of a frame.
 
     Raises:
         UnreadableError: an array is missing, or is none of these.
@@ -44,16 +45,17 @@ def check_headers(headers: Mapping[str, ArrayHeader]) -> None:
     expected = CAMERA_ARRAYS | {name: field for name, field in OPTIONAL_ARRAYS.items() if name in headers}
     if 'lens_coefficients' in headers or 'lens_is_fisheye' in headers:
         expected |= {name: OPTIONAL_ARRAYS[name] for name in ('lens_coefficients', 'lens_is_fisheye')}
-    missing = [name for name in ('names', 'split', *expected) if name not in headers]
+    missing = [name for name in ('names', 'split', *expected, *FRAME_ARRAYS) if name not in headers]
     if missing:
         raise UnreadableError(f'lacks the array {missing[0]}')
     count = headers['names'].shape[:1]
     if count in ((), (0,)):
         raise UnreadableError('names no image')
-    for name, (shape, dtype) in expected.items():
+    shapes = {name: ((*count, *shape), dtype) for name, (shape, dtype) in expected.items()} | FRAME_ARRAYS
+    for name, (shape, dtype) in shapes.items():
         found = headers[name]
-        if (found.shape, found.dtype) != ((*count, *shape), dtype):
-            raise UnreadableError(f'{name} is {found.dtype} {found.shape}, expected {np.dtype(dtype)} {(*count, *shape)}')
+        if (found.shape, found.dtype) != (shape, dtype):
+            raise UnreadableError(f'{name} is {found.dtype} {found.shape}, expected {np.dtype(dtype)} {shape}')
     for name in ('names', 'split'):
         found = headers[name]
         if found.shape != count or found.dtype.kind != 'U' or found.dtype.itemsize > 4 * MAX_LETTERS:
@@ -68,4 +70,4 @@ def checksum_of_cameras(scene: Scene) -> str:
 def _arrays_of(scene: Scene) -> dict[str, np.ndarray]:
     types = {name: dtype for name, (_, dtype) in (CAMERA_ARRAYS | OPTIONAL_ARRAYS).items()}
     cameras = {name: np.asarray(each, types[name]) for name, each in camera_arrays(scene.cameras).items()}
-    return {'names': np.array(scene.names), 'split': np.array(scene.split), **cameras}
+    return {'names': np.array(scene.names), 'split': np.array(scene.split), **cameras, **frame_arrays(scene.frame)}

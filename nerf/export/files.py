@@ -23,6 +23,7 @@ UNLIT = {
     'pbrMetallicRoughness': {'metallicFactor': 0.0, 'roughnessFactor': 1.0},
     'extensions': {'KHR_materials_unlit': {}},
 }
+PRECISION = 1e-6  # of the extent, to which positions are written
 STEPS = 1000  # per world unit, in a 16-bit depth map
 FARTHEST = 65535
 
@@ -55,23 +56,29 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
     """Write a mesh in the format of the path's extension: .ply, .obj or .glb.
 
     As glTF requires, colours in a .glb are linear and the y axis points up: a node rotates the scene, vertices stay the same.
+    Positions far from the origin keep their precision: as double in a .ply, and relative to the node in a .glb.
 
     Raises:
         UserError: an unknown extension, trimesh is not installed, or the file cannot be written.
     """
     check_mesh_path(path)
     trimesh = import_trimesh()
-    colours = linear(mesh.colours) if path.suffix == '.glb' else mesh.colours
-    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_normals=mesh.normals, vertex_colors=colours, process=False)
     if path.suffix == '.ply':
-        content = solid.export(file_type='ply', vertex_normal=True)
-    elif path.suffix == '.obj':
-        content = solid.export(file_type='obj', include_normals=True, header=None).encode()
-    else:
-        scene = trimesh.Scene()
-        scene.add_geometry(solid, transform=UPRIGHT)
-        content = scene.export(file_type='glb', include_normals=True, tree_postprocessor=make_unlit)
-    write(path, content)
+        return write(path, ply(mesh.vertices, mesh.normals, mesh.colours, mesh.faces))
+
+    def solid(vertices: np.ndarray, colours: np.ndarray) -> Any:
+        return trimesh.Trimesh(vertices, mesh.faces, vertex_normals=mesh.normals, vertex_colors=colours, process=False)
+
+    if path.suffix == '.obj':
+        digits = max(8, 7 - int(np.floor(np.log10(extent_of(mesh.vertices)))))
+        content = solid(mesh.vertices, mesh.colours).export(file_type='obj', include_normals=True, header=None, digits=digits)
+        return write(path, content.encode())
+    node = np.eye(4)
+    if needs_double(mesh.vertices):
+        node[:3, 3] = np.rint(mesh.vertices.mean(0))
+    scene = trimesh.Scene()
+    scene.add_geometry(solid(mesh.vertices - node[:3, 3], linear(mesh.colours)), transform=UPRIGHT @ node)
+    return write(path, scene.export(file_type='glb', include_normals=True, tree_postprocessor=make_unlit))
 
 
 def linear(colours: np.ndarray) -> np.ndarray:
@@ -89,6 +96,33 @@ def make_unlit(tree: dict[str, Any]) -> None:
             primitive['material'] = 0
 
 
+def extent_of(points: np.ndarray) -> float:
+    """Return the longest edge of the box around points [n, 3]; 1 if there is none."""
+    return float(np.ptp(points, axis=0).max()) or 1.0
+
+
+def needs_double(points: np.ndarray) -> bool:
+    """Return whether float32 rounds points [n, 3] by more than `PRECISION` of their extent, as where they are far away."""
+    return bool(np.abs(points).max() * 2.0**-24 > PRECISION * extent_of(points))
+
+
+def ply(points: np.ndarray, normals: np.ndarray, colours: np.ndarray, faces: np.ndarray | None = None) -> bytes:
+    """Return a binary PLY of vertices [n, 3] with normals and sRGB colours (uint8), and of faces [m, 3] if there are any."""
+    position = ('double', '<f8') if needs_double(points) else ('float', '<f4')
+    names = [(name, *position) for name in ('x', 'y', 'z')] + [(name, 'float', '<f4') for name in ('nx', 'ny', 'nz')]
+    names += [(name, 'uchar', 'u1') for name in ('red', 'green', 'blue')]
+    rows = np.zeros(len(points), [(name, kind) for name, _, kind in names])
+    for (name, _, _), column in zip(names, [*points.T, *normals.T, *colours.T], strict=True):
+        rows[name] = column
+    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(rows)}']
+    header += [f'property {kind} {name}' for name, kind, _ in names]
+    triangles = np.zeros(0 if faces is None else len(faces), [('count', 'u1'), ('vertices', '<i4', 3)])
+    if faces is not None:
+        triangles['count'], triangles['vertices'] = 3, faces
+        header += [f'element face {len(faces)}', 'property list uchar int vertex_indices']
+    return '\n'.join([*header, 'end_header', '']).encode() + rows.tobytes() + triangles.tobytes()
+
+
 def write_points(path: Path, cloud: PointCloud) -> None:
     """Write a point cloud as a binary PLY with normals and colours.
 
@@ -97,15 +131,7 @@ def write_points(path: Path, cloud: PointCloud) -> None:
     """
     if path.suffix != '.ply':
         raise UserError(f'{path}: cannot write points as {path.suffix!r}, expected .ply')
-    names = [(name, 'float', '<f4') for name in ('x', 'y', 'z', 'nx', 'ny', 'nz')]
-    names += [(name, 'uchar', 'u1') for name in ('red', 'green', 'blue')]
-    rows = np.zeros(len(cloud.points), [(name, kind) for name, _, kind in names])
-    columns = np.concatenate([cloud.points, cloud.normals, cloud.colours], axis=1)
-    for (name, _, _), column in zip(names, columns.T, strict=True):
-        rows[name] = column
-    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(rows)}']
-    header += [f'property {kind} {name}' for name, kind, _ in names] + ['end_header', '']
-    write(path, '\n'.join(header).encode() + rows.tobytes())
+    write(path, ply(cloud.points, cloud.normals, cloud.colours))
 
 
 def write_depth(path: Path, depth: np.ndarray) -> None:

@@ -14,6 +14,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from nerf import lifting
+from nerf.data.poses import Frame
 from nerf.errors import UserError
 from nerf.export.grid import corners, default_box, density_grid, fill_hollows
 from nerf.export.level import find_level
@@ -50,10 +51,10 @@ class MeshOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    """Triangle mesh in world coordinates.
+    """Triangle mesh in world coordinates, or in those of the data's file.
 
     Attributes:
-        vertices: [n, 3], float32, world.
+        vertices: [n, 3], float32 (float64 where it was moved), world.
         faces: vertex indices, [m, 3], int32, anticlockwise seen from outside.
         colours: sRGB, [n, 3], uint8.
         normals: outward, unit, [n, 3], float32.
@@ -63,6 +64,11 @@ class Mesh:
     faces: np.ndarray
     colours: np.ndarray
     normals: np.ndarray
+
+    def moved(self, frame: Frame) -> 'Mesh':
+        """Return the mesh in another frame, its vertices as float64."""
+        vertices, normals = frame.points(self.vertices), frame.directions(self.normals)
+        return dataclasses.replace(self, vertices=vertices, normals=normals.astype(np.float32))
 
 
 def extract_mesh(

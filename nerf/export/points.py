@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from nerf import lifting
+from nerf.data.poses import Frame
 from nerf.errors import UserError
 from nerf.export.grid import Box, corners
 from nerf.ray.cameras import Camera, cast
@@ -34,10 +35,10 @@ class PointOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PointCloud:
-    """Surface points with colours and normals.
+    """Surface points with colours and normals, in world coordinates or in those of the data's file.
 
     Attributes:
-        points: [n, 3], float32, world.
+        points: [n, 3], float32 (float64 where they were moved), world.
         colours: sRGB, [n, 3], uint8.
         normals: unit, towards the camera that saw the point, [n, 3], float32.
     """
@@ -45,6 +46,11 @@ class PointCloud:
     points: np.ndarray
     colours: np.ndarray
     normals: np.ndarray
+
+    def moved(self, frame: Frame) -> 'PointCloud':
+        """Return the points in another frame, as float64."""
+        points, normals = frame.points(self.points), frame.directions(self.normals)
+        return dataclasses.replace(self, points=points, normals=normals.astype(np.float32))
 
 
 _viewdirs = jax.jit(lifting.over_rays(lambda camera, xy: cast(camera, xy).viewdir, in_axes=(None, 0)))

@@ -6,6 +6,7 @@ paths are computed from the cameras alone, so that a trained scene whose data ar
 
 import dataclasses
 import difflib
+import logging
 import os
 from collections.abc import Callable
 
@@ -20,7 +21,10 @@ from nerf.paths.orbits import NUM_FRAMES, ellipse, scene_focus, spherical, spira
 from nerf.ray.cameras import Camera
 from nerf.scene_types import scene_type_of
 
+_log = logging.getLogger('nerf')
 SMOOTHING = 1.5  # standard deviation in frames, for the path through hand-held training cameras
+# Of a path file, from the nearest camera, in extents of all cameras; and the share of it by which other coordinates are nearer.
+ASTRAY, ELSEWHERE = 3.0, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,8 @@ class PathOptions:
     Attributes:
         num_frames: None: 120, or for the path train one per training camera. A path file has its own number.
         keyframes: names of the images to pass through; repeating the first one at the end closes the path.
-        file: a path file written by `save_path_file` or nerfstudio.
+        file: a path file written by `save_path_file` or nerfstudio, or a `transforms.json`.
+        coordinates: that its poses are in: model, those of rendering, or file, the world of the data's own file.
         elevation: degrees above the ground, for the path spherical; None: the cameras' median elevation.
         width: of the frames, px, instead of a `factor`. None: that of the training images or the path file.
         factor: frames are downscaled by this factor.
@@ -42,6 +47,7 @@ class PathOptions:
     elevation: float | None = None
     width: int | None = None
     factor: int = 1
+    coordinates: str = 'model'
 
     def __post_init__(self) -> None:
         for name, highest in (('num_frames', MAX_FRAMES), ('width', MAX_SIDE), ('factor', MAX_SIDE)):
@@ -65,7 +71,8 @@ def make_path(name: str | None, scene: Scene, scene_type: str, options: PathOpti
     """
     name = choose_path(name, scene, scene_type, options)
     path = resized(PATHS[name](scene, options), options.width, options.factor)
-    check_sees_ahead(path)
+    is_ours = name != 'file' or options.coordinates == 'file'
+    check_sees_ahead(path, 'use the path spiral' if is_ours else "set --coordinates=file if it is in the data's own world")
     return path
 
 
@@ -138,18 +145,51 @@ def find_image(scene: Scene, name: str) -> int:
     raise unknown('image', name, difflib.get_close_matches(name, known, n=5, cutoff=0.4) or list(known)[:5])
 
 
-def from_file(scene: Scene, file: str | None) -> Camera:
+def from_file(scene: Scene, options: PathOptions) -> Camera:
     """Read the path in a file; a missing size or missing intrinsics are the medians of the training cameras.
+
+    A path far from all of them is warned of.
 
     Raises:
         UserError: no file given, or one that is not a camera path.
     """
-    if file is None:
+    if options.file is None:
         raise UserError('path file: no file was given, expected a camera path file; name it')
-    cameras, read = training(scene), read_path_file(file)
+    cameras, read = training(scene), read_path_file(options.file)
+    readings = {'model': read.poses, 'file': scene.frame.poses(read.poses)}
+    warn_if_astray(options, cameras, readings)
+    poses = readings[options.coordinates]
     size = read.size or frame_size(cameras)
     usual = np.median(lenses_at(cameras, size), axis=0)
-    return pinholes(cameras, read.poses, np.where(np.isnan(read.lenses), usual, read.lenses), size)
+    return pinholes(cameras, poses, np.where(np.isnan(read.lenses), usual, read.lenses), size)
+
+
+def warn_if_astray(options: PathOptions, cameras: Camera, readings: dict[str, np.ndarray]) -> None:
+    """Warn of a path file most of whose frames are far from all cameras, or near to them in other coordinates only.
+
+    `readings` are its poses [n, 3, 4], by the coordinates that they are taken to be in.
+    """
+    positions = np.asarray(cameras.camera_to_world, np.float64)[:, :, 3]
+    extent = np.ptp(positions, axis=0).max() or 1.0
+    away = {name: float(np.median(_nearest(poses[:, :, 3], positions))) / extent for name, poses in readings.items()}
+    chosen, (other,) = options.coordinates, away.keys() - {options.coordinates}
+    is_elsewhere = away[other] < ELSEWHERE * away[chosen]
+    if away[chosen] > ASTRAY or (is_elsewhere and away[chosen] > ELSEWHERE):
+        _log.warning(
+            '%s: its frames are %.3g times the extent of the training cameras away from the nearest one%s',
+            *(options.file, away[chosen]),
+            f', {round(away[other], 3):g} times if its coordinates are of the {other}: set --coordinates={other} if so'
+            if is_elsewhere
+            else ', where little is to be seen: check its poses, and --coordinates',
+        )
+
+
+def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute the distance of each of `points` [n, 3] to the nearest of the others [k, 3], [n]."""
+    found = np.full(len(points), np.inf)
+    for other in others:
+        found = np.minimum(found, np.linalg.norm(points - other, axis=1))
+    return found
 
 
 PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
@@ -158,5 +198,5 @@ PATHS: dict[str, Callable[[Scene, PathOptions], Camera]] = {
     'ellipse': lambda scene, options: ellipse(training(scene), options.num_frames or NUM_FRAMES),
     'keyframes': lambda scene, options: through(scene, options.keyframes, options.num_frames or NUM_FRAMES),
     'train': lambda scene, options: follow(training(scene), options.num_frames),
-    'file': lambda scene, options: from_file(scene, options.file),
+    'file': from_file,
 }

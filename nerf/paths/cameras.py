@@ -76,7 +76,7 @@ def corner_rays(path: Camera) -> np.ndarray:
     return rays @ np.swapaxes(np.asarray(path.camera_to_world, np.float64)[:, :, :3], 1, 2)
 
 
-def check_sees_ahead(path: Camera) -> None:
+def check_sees_ahead(path: Camera, remedy: str = 'use the path spiral') -> None:
     """Refuse a path of a forward-facing scene with rays more than 85 degrees off -z: NDC only represents space ahead.
 
     Raises:
@@ -90,5 +90,5 @@ def check_sees_ahead(path: Camera) -> None:
         frame = int(np.argmax(angles))
         raise UserError(
             f'frame {frame} of the path sees {angles[frame]:.0f} degrees off the viewing direction of this forward-facing '
-            f'scene, expected {WIDEST:.0f} at most; use the path spiral, or turn this camera'
+            f'scene, expected {WIDEST:.0f} at most; {remedy}, or turn this camera'
         )

@@ -1,10 +1,14 @@
-"""Camera paths as JSON files: the project's own, and those of nerfstudio's viewer.
+"""Camera paths as JSON files: the project's own, those of nerfstudio's viewer, and the cameras of a scene.
 
 The project's: {"fps": 30, "frames": [{"camera_to_world": 3 rows of 4 numbers, "fl_x", "fl_y", "cx", "cy", "w", "h"}, ...]}, or
 the list of frames alone. All but the poses may be left out, and a frame may be its matrix alone.
 
 nerfstudio's: {"camera_path": [{"camera_to_world": 16 numbers, row by row, "fov": degrees from top to bottom}, ...],
 "render_width", "render_height", "fps", "seconds"}. Its poses are in the world coordinates of nerfstudio's model.
+
+A scene's `transforms.json` (instant-ngp, nerfstudio): {"frames": [{"transform_matrix": 4 rows of 4 numbers, ...}, ...]}, with
+"fl_x", "camera_angle_x" (radians), "w" and the like for each frame or for all, in the order of the file; lenses become
+pinholes. One scale in the 3x3 part of any pose is divided out.
 """
 
 import json
@@ -48,7 +52,7 @@ class PathFile(NamedTuple):
 
 
 def read_path_file(path: str) -> PathFile:
-    """Read a camera path from a JSON file: the project's form, a list of frames alone, or nerfstudio's form.
+    """Read a camera path from a JSON file: the project's form, a list of frames alone, nerfstudio's, or a `transforms.json`.
 
     Raises:
         UserError: no such file, invalid JSON, no frames, an invalid pose, or frames of differing or absurd sizes.
@@ -62,6 +66,8 @@ def read_path_file(path: str) -> PathFile:
         found = f'{len(frames)} frames' if isinstance(frames, list) else 'no list of frames'
         raise UserError(f"{path}: {found} found, expected 1 to {MAX_FRAMES}: a camera path as a list of poses, or nerfstudio's")
     entries = [frame if isinstance(frame, dict) else {'camera_to_world': frame} for frame in frames]
+    if isinstance(content, dict) and 'transform_matrix' in entries[0]:
+        entries = [_of_scene(content, entry, f'{path}: frame {i}') for i, entry in enumerate(entries)]
     poses = np.stack([_pose(entry, f'{path}: frame {i}') for i, entry in enumerate(entries)])
     if is_nerfstudio:
         return PathFile(poses, *_nerfstudio_lenses(content, entries, path), _fps(content, len(frames), path))
@@ -127,12 +133,28 @@ def _pose(entry: dict[str, Any], where: str) -> np.ndarray:
             f'{where}: camera_to_world has a number that is not finite or beyond {FARTHEST:g}; repair or remove this frame'
         )
     pose = np.array(values[:12], np.float64).reshape(3, 4)
+    scale = np.cbrt(np.linalg.det(pose[:, :3]))
+    pose[:, :3] /= scale if scale > 1e-9 else 1.0
     rotation = pose[:, :3]
-    if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+    if not np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-3) or scale <= 0:
         raise UserError(
             f'{where}: the 3x3 part of camera_to_world is no rotation, expected orthonormal columns: right, up, backward'
         )
     return pose
+
+
+def _of_scene(content: dict[str, Any], entry: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return an entry of a `transforms.json` as one of a path, with what the file says for all frames."""
+    said = {**{key: value for key, value in content.items() if key != 'frames'}, **entry}
+    found = {'camera_to_world': said.get('transform_matrix'), **{key: said[key] for key in LENS if key in said}}
+    size = [_number(said, key, where, 1, MAX_SIDE) for key in ('w', 'h')]
+    if not any(map(math.isnan, size)):
+        found |= {key: round(side) for key, side in zip('wh', size, strict=True)}
+    for axis, side in zip('xy', size, strict=True):
+        angle = _number(said, f'camera_angle_{axis}', where, 1e-3, math.pi - 1e-3)
+        if said.get(f'fl_{axis}') is None and not math.isnan(angle * side):
+            found[f'fl_{axis}'] = 0.5 * side / math.tan(0.5 * angle)
+    return found
 
 
 def _is_number(value: Any) -> bool:

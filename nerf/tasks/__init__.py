@@ -17,6 +17,7 @@ from nerf.host import processes
 from nerf.render import outputs
 from nerf.render.image import Renderer
 from nerf.scene_types import scene_type_of
+from nerf.tasks.cameras import export_cameras
 from nerf.tasks.geometry import measure_geometry
 from nerf.tasks.job import Job, Task, TaskOptions, load_or_build_occupancy
 from nerf.tasks.mesh import check_mesh, export_mesh
@@ -33,6 +34,7 @@ TASKS: dict[str, Task] = {
     'video': Task(render_video, check_video),
     'mesh': Task(export_mesh, check_mesh),
     'points': Task(export_points, check_points),
+    'cameras': Task(export_cameras),
     'geometry': Task(measure_geometry),
     'view': Task(view, check_view),
 }

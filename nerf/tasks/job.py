@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from flax import linen as nn
 
+from nerf.data.poses import AS_IT_IS, Frame
 from nerf.data.scene import Scene
 from nerf.export.mesh import MeshOptions
 from nerf.export.points import PointOptions
@@ -49,6 +50,7 @@ class TaskOptions:
         preview: only draw the path among the training cameras.
         mesh, mesh_endings: options of the mesh, and its file formats: ply, obj or glb.
         points, write_depth: options of the point cloud, and whether the views' depth maps are written too.
+        coordinates: of what is written for other programs: model, as rendered, or file, the world of the data's own file.
         viewer: address at which the viewer's page is served.
     """
 
@@ -64,6 +66,7 @@ class TaskOptions:
     mesh_endings: tuple[str, ...] = ('ply',)
     points: PointOptions = dataclasses.field(default_factory=PointOptions)
     write_depth: bool = False
+    coordinates: str = 'model'
     viewer: Address = Address()  # noqa: RUF009, immutable
 
 
@@ -116,10 +119,11 @@ class Job:
         return self.trained.config.data.background
 
     def result_folder(self, task: str, settings: dict[str, Any], path: str = '') -> Path:
-        """Return the folder `<task>/<path>_step_<step>` of what a task makes with these settings, see `result_folder`."""
+        """Return the folder `<task>/<path>_step_<step>` of a task's results with these settings, see `result_folder`."""
         data = f'on_{self.data_name}' if self.data_name else ''
         skip = '' if self.skip_empty_is_usual else f'skip_empty_{str(self.skip_empty).lower()}'
-        name = '_'.join(filter(None, [path, f'step_{self.trained.step}', data, skip]))
+        world = 'file_coordinates' if settings.get('coordinates') == 'file' else ''
+        name = '_'.join(filter(None, [path, f'step_{self.trained.step}', data, skip, world]))
         return result_folder(self.folder, task, name, settings)
 
     @property
@@ -127,6 +131,10 @@ class Job:
         """Whether empty space is skipped as the config says."""
         config = self.trained.config
         return self.skip_empty == (config.skip_empty and scene_type_of(config.scene_type).skips_empty)
+
+    def written_frame(self, scene: Scene) -> Frame:
+        """Return the similarity from the world of `scene` to the coordinates in which results are written."""
+        return scene.frame.inverse if self.options.coordinates == 'file' else AS_IT_IS
 
     def render(self, camera: Camera, with_normals: bool = False) -> Picture:
         """Render one view.

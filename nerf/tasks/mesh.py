@@ -27,17 +27,19 @@ def check_mesh(config: Any, model: nn.Module, options: TaskOptions) -> None:
 
 
 def export_mesh(job: Job) -> None:
-    """Write the scene's surface to `mesh.ply`, `.obj` or `.glb`, as asked.
+    """Write the scene's surface to `mesh.ply`, `.obj` or `.glb`, in the coordinates that were asked for.
 
     Raises:
         UserError: no surface found, or a file cannot be written.
     """
     options = job.options.mesh
-    folder = job.result_folder('mesh', {'step': job.trained.step, 'skip_empty': job.skip_empty, **dataclasses.asdict(options)})
+    settings = {'step': job.trained.step, 'skip_empty': job.skip_empty, 'coordinates': job.options.coordinates}
+    folder = job.result_folder('mesh', {**settings, **dataclasses.asdict(options)})
     _log.info('mesh: computing the density of the scene')
     mesh = extract_mesh(job.trained, job.variables, options, job.interruption.check, job.occupancy)
     _log.info('mesh of %d triangles, %d vertices', len(mesh.faces), len(mesh.vertices))
     if processes.is_first():
+        mesh = mesh.moved(job.written_frame(job.trained.scene))
         for ending in job.options.mesh_endings:
             path = folder / f'mesh.{ending}'
             write_mesh(path, mesh)

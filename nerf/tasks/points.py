@@ -34,7 +34,8 @@ def check_points(config: Any, model: nn.Module, options: TaskOptions) -> None:
 def export_points(job: Job) -> None:
     """Write surface points with colours and normals to `points.ply` and, if asked, each view's depth map as PNG and npy.
 
-    The views are those of training, or of a camera path if one was asked for.
+    The views are those of training, or of a camera path if one was asked for. Points and depths are in the coordinates that
+    were asked for.
 
     Raises:
         UserError: an invalid option or path, or no point found.
@@ -44,9 +45,10 @@ def export_points(job: Job) -> None:
         'step': job.trained.step,
         'skip_empty': job.skip_empty,
         'views': digest(cameras),
+        'coordinates': job.options.coordinates,
         **dataclasses.asdict(job.options.points),
     }
-    folder = job.result_folder('points', settings)
+    folder, frame = job.result_folder('points', settings), job.written_frame(job.trained.scene)
     depths = folder / 'depth'
     if job.options.write_depth and processes.is_first():
         make_folder(folder, 'depth')
@@ -57,12 +59,12 @@ def export_points(job: Job) -> None:
         picture = job.render(camera)
         views.append((camera, picture))
         if job.options.write_depth and processes.is_first():
-            write_depth(depths / name, picture['depth'])
+            write_depth(depths / name, frame.scale * picture['depth'])
         progress.advance()
     progress.close()
     cloud = surface_points(views, job.options.points)
     if processes.is_first():
-        write_points(folder / 'points.ply', cloud)
+        write_points(folder / 'points.ply', cloud.moved(frame))
         _log.info('%d points: %s', len(cloud.points), folder / 'points.ply')
 
 

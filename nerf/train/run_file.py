@@ -21,7 +21,7 @@ from nerf.train.legs import Leg
 from nerf.train.step import check_objective
 
 FILE = 'run.json'
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 2**24
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'clu', 'numpy', 'ml_collections')
 

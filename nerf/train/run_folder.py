@@ -1,7 +1,7 @@
 """What lies in a run's folder besides checkpoints, so that rendering needs nothing else.
 
 `run.json`: the resolved config, where the data were and their digest, package versions, a format number, a checksum.
-`cameras.npz`: names, splits and cameras of all images, and a checksum.
+`cameras.npz`: names, splits and cameras of all images, and the similarity from the world of the data's file.
 
 Neither is trusted: the folder may be someone else's, or damaged.
 """
@@ -44,7 +44,7 @@ class Run:
         config: resolved.
         data_dir: the scene's folder, None for the built-in scene.
         digest: of the training images and cameras.
-        scene: names, splits and cameras; without pixels.
+        scene: names, splits, cameras and frame; without pixels.
         legs: how far it was to be trained, each time that it was trained longer.
     """
 
@@ -65,7 +65,7 @@ class Trained:
         state: what the model keeps without training it.
         photos: the tables of numbers of each photo by name, see `nerf.ray.photos`.
         config: resolved.
-        scene: names, splits and cameras of all images.
+        scene: names, splits and cameras of all images, and the frame that they are in.
         step: steps done.
         run: the description of the run.
     """

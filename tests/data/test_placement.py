@@ -7,12 +7,14 @@ from written import front_scene, turned
 
 from nerf.data import formats, placement, procedural
 from nerf.data.options import DataOptions
+from nerf.data.poses import Frame
 from nerf.data.scene import Scene, stack_cameras
 from nerf.errors import UserError
 from nerf.lifting import over_rays
 from nerf.ray.cameras import cast
 
 NONE = np.zeros((0, 3))
+MOVED = Frame(np.eye(3), np.array([3.0, 4, 5]), 2.0)
 
 
 def built_in():
@@ -28,11 +30,11 @@ def front():
 def test_objects_without_points_get_the_range_of_the_blender_scenes():
     cameras, poses = built_in()
     np.testing.assert_allclose(placement.depth_bounds(cameras, poses, NONE), [[2, 6]] * len(poses), rtol=1e-5)
-    placed, _ = placement.place(cameras, poses, NONE, None, DataOptions())
+    placed, *_ = placement.place(cameras, poses, NONE, None, DataOptions())
     np.testing.assert_allclose(placed.camera_to_world, poses, atol=1e-3)
     np.testing.assert_allclose([placed.near[3], placed.far[3]], [0.9 * 2, 1.1 * 6], rtol=1e-5)
     assert placed.ndc is None
-    chosen, _ = placement.place(cameras, poses, NONE, None, DataOptions(near=1.0, far=9.0))
+    chosen, *_ = placement.place(cameras, poses, NONE, None, DataOptions(near=1.0, far=9.0))
     assert (chosen.near[3], chosen.far[3]) == (1, 9)
 
 
@@ -54,7 +56,7 @@ def test_points_go_where_the_cameras_go():
     cameras, poses = built_in()
     rotation, points = turned(0.3, 0.2, 0.1), np.random.default_rng(0).normal(size=(500, 3)) * 0.4
     there = np.concatenate([rotation @ poses[:, :, :3], 5 * rotation @ poses[:, :, 3:] + [[1], [2], [3]]], axis=2)
-    placed, after = placement.place(cameras, there, 5 * points @ rotation.T + [1, 2, 3], None, DataOptions())
+    placed, after, _ = placement.place(cameras, there, 5 * points @ rotation.T + [1, 2, 3], None, DataOptions())
     for i in (0, 30):
         expected = (points - poses[i, :, 3]) @ poses[i, :, :3]
         seen = (after - placed.camera_to_world[i, :, 3]) @ placed.camera_to_world[i, :, :3]
@@ -67,27 +69,44 @@ def test_points_go_where_the_cameras_go():
 
 def test_unbounded_cameras_lie_in_the_unit_cube_and_see_everything():
     cameras, poses = built_in()
-    placed, _ = placement.place(cameras, poses, NONE, None, DataOptions(scene_type='unbounded'))
+    placed, *_ = placement.place(cameras, poses, NONE, None, DataOptions(scene_type='unbounded'))
     assert np.abs(placed.camera_to_world[:, :, 3]).max() == pytest.approx(1)
     assert (placed.near[0], placed.far[0], placed.ndc) == (np.float32(0.2), np.float32(1e6), None)
 
 
-def test_left_where_they_are():
+def test_left_where_they_are(caplog):
     cameras, poses = front()
     for kind in ('object', 'unbounded'):
-        placed, _ = placement.place(cameras, poses, NONE, None, DataOptions(scene_type=kind, normalise=False))
+        placed, *_ = placement.place(cameras, poses, NONE, None, DataOptions(scene_type=kind, normalise=False))
         np.testing.assert_array_equal(placed.camera_to_world, cameras.camera_to_world)
-    placed, _ = placement.place(
+    assert caplog.records == []
+    placed, *_ = placement.place(
         cameras, poses, NONE, np.tile([[2.0, 6]], (9, 1)), DataOptions(scene_type='forward_facing', normalise=False)
     )
     np.testing.assert_array_equal(placed.camera_to_world, cameras.camera_to_world)
     np.testing.assert_allclose(placed.ndc[0], [1.5, 2.0])
 
 
+@pytest.mark.parametrize('kind', ['object', 'unbounded'])
+def test_cameras_from_afar_keep_their_precision(kind, caplog):
+    cameras, poses = built_in()
+    away = np.array([441550.668, 5121941.02, 2344.12])
+    there = np.concatenate([poses[:, :, :3], poses[:, :, 3:] + away[:, None]], axis=2)
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    options = DataOptions(scene_type=kind, normalise=False)
+    with caplog.at_level('WARNING', 'nerf'):
+        placed, after, frame = placement.place(cameras, there, points + away, None, options)
+    (record,) = caplog.records
+    assert record.getMessage().startswith('cameras are at 441551, 5121941, 234')
+    np.testing.assert_allclose(frame.inverse.poses(placed.camera_to_world.astype(np.float64)), there, atol=1e-6)
+    np.testing.assert_allclose(frame.inverse.points(after.astype(np.float64)), points + away, atol=1e-6)
+    assert (frame.scale, frame.rotation.tolist()) == (1, np.eye(3).tolist())
+
+
 def test_forward_facing_rays_run_from_the_near_plane_to_infinity():
     cameras, poses = front()
     bounds = np.tile([[2.0, 50.0]], (9, 1))
-    placed, _ = placement.place(cameras, poses, NONE, bounds, DataOptions(scene_type='forward_facing'))
+    placed, *_ = placement.place(cameras, poses, NONE, bounds, DataOptions(scene_type='forward_facing'))
     rays = jax.jit(over_rays(cast))(placed, np.tile(np.array([[16.0, 0.0]], np.float32), (9, 1)))
     np.testing.assert_allclose(rays.origin[:, 2], -1, atol=1e-6)
     np.testing.assert_allclose(rays.direction[:, 2], 2, rtol=1e-6)
@@ -141,6 +160,7 @@ def test_which_formats_stand_as_objects_do():
 def test_any_format_can_be_any_scene_type(name, monkeypatch):
     """`load` is given no near and far where these are no depths, and the cameras then stand as `place` has them."""
     whole = dataclasses.replace(front_scene(), points=np.ones((4, 3), np.float32), weights=np.arange(1, 10, dtype=np.float32))
+    whole = dataclasses.replace(whole, frame=MOVED)
     asked = []
 
     def load(folder, options) -> Scene:
@@ -166,5 +186,8 @@ def test_any_format_can_be_any_scene_type(name, monkeypatch):
         assert (scene.cameras.near[0], scene.cameras.far[0]) == (0.5, 9)
         np.testing.assert_array_equal(scene.weights, whole.weights)
         assert scene.pixels is whole.pixels
+    for scene in (facing, around):  # what the format's frame was, and then that of the type
+        back = scene.frame.inverse.poses(scene.cameras.camera_to_world.astype(np.float64))
+        np.testing.assert_allclose(back, MOVED.inverse.poses(whole.cameras.camera_to_world.astype(np.float64)), atol=1e-5)
     assert facing.cameras.ndc.shape == (9, 2)
     assert around.cameras.ndc is None

@@ -127,3 +127,31 @@ def test_axes_by_looks_straight_up_and_down():
 def test_focus_point_of_cameras_round_a_point():
     found = moved(built_in(), turned(0.5, 0.1, -2), 3.0, np.array([4.0, 5, 6]))
     np.testing.assert_allclose(poses.focus_point(found), [4, 5, 6], atol=1e-10)
+
+
+@pytest.mark.parametrize('kind', FRAMES)
+def test_frames_lead_back(kind):
+    found = cameras()
+    frame = FRAMES[kind](found)
+    np.testing.assert_allclose(frame.inverse.poses(frame.poses(found)), found, atol=1e-12)
+    np.testing.assert_allclose(frame.inverse.inverse.poses(found), frame.poses(found), atol=1e-12)
+    normals = found[:, :, 0]
+    np.testing.assert_allclose(frame.directions(normals), frame.poses(found)[:, :, 0], atol=1e-12)
+
+
+def test_one_frame_after_another():
+    found = cameras()
+    first, second = poses.object_frame(found), poses.Frame(turned(0.4, 0.2, -0.9), np.array([3.0, -1, 2]), 0.3)
+    np.testing.assert_allclose(second.after(first).poses(found), second.poses(first.poses(found)), atol=1e-12)
+
+
+@pytest.mark.parametrize(('away', 'is_far'), [(0, False), (9_000, False), (11_000, True), (1e6, True)])
+def test_only_from_afar_cameras_are_moved(away, is_far):
+    found = cameras()
+    found[:, :, 3] /= np.ptp(found[:, :, 3], axis=0).max()
+    found[:, 1, 3] += away
+    frame = poses.shift_from_afar(found)
+    assert (frame is poses.AS_IT_IS) is not is_far
+    assert np.abs(frame.poses(found)[:, :, 3].mean(0)).max() < 1e-9 or not is_far
+    alone = poses.shift_from_afar(found[:1])  # no spread: the unit counts
+    assert (alone is poses.AS_IT_IS) is not is_far

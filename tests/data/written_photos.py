@@ -67,8 +67,8 @@ def pinhole(cameras: Camera, i: int) -> tuple[str, int, int, list[float]]:
 
 def world_to_camera(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """COLMAP's quaternion (w, x, y, z) and translation of a camera_to_world [3, 4] with OpenGL's axes."""
-    rotation = (np.asarray(pose[:, :3], np.float64) @ TURN).T
-    return Rotation.from_matrix(rotation).as_quat()[[3, 0, 1, 2]], -rotation @ np.asarray(pose[:, 3], np.float64)
+    rotation = Rotation.from_matrix((np.asarray(pose[:, :3], np.float64) @ TURN).T)  # orthonormal also to the last digit
+    return rotation.as_quat()[[3, 0, 1, 2]], -rotation.as_matrix() @ np.asarray(pose[:, 3], np.float64)
 
 
 def write_colmap(

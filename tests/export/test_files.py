@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import struct
 import sys
@@ -55,6 +56,29 @@ def test_a_glb_opens_again_upright_and_linear(tmp_path):
     assert tree['meshes'][0]['primitives'][0]['material'] == 0
     assert 'KHR_materials_unlit' in tree['materials'][0]['extensions']
     assert tree['extensionsUsed'] == ['KHR_materials_unlit']
+
+
+@pytest.mark.parametrize('ending', ['ply', 'obj', 'glb'])
+@pytest.mark.parametrize(('away', 'size'), [((441550.668, 5121941.02, -2344.12), 1.0), ((0.0, 0.0, 0.0), 1e-4 / 3)])
+def test_positions_are_right_to_a_millionth_of_the_extent(tmp_path, ending, away, size):
+    there = size * VERTICES.astype(np.float64) + away
+    path = tmp_path / f'scene.{ending}'
+    write_mesh(path, dataclasses.replace(MESH, vertices=there))
+    found = read(path)
+    if ending == 'glb':
+        (solid,) = found.geometry.values()
+        node = found.graph.get(found.graph.nodes_geometry[0])[0]
+        vertices = solid.vertices @ node[:3, :3].T + node[:3, 3]
+        there = there @ np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])  # y up
+        assert np.abs(solid.vertices).max() < 10
+    else:
+        vertices = found.vertices
+    np.testing.assert_allclose(vertices, there, atol=4e-6 * size, rtol=0)
+    if ending == 'ply':
+        header = path.read_bytes().partition(b'end_header')[0]
+        assert (b'property double x' in header) is bool(away[0])
+        write_points(tmp_path / 'cloud.ply', PointCloud(there, COLOURS, NORMALS))
+        np.testing.assert_allclose(read(tmp_path / 'cloud.ply').vertices, there, atol=4e-6 * size, rtol=0)
 
 
 def test_a_mesh_of_no_known_ending(tmp_path):

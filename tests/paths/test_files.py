@@ -34,6 +34,33 @@ def test_nerfstudio_says_how_high_the_view_is(tmp_path):
     assert read_path_file(written(tmp_path, nerfstudio(fps=None))).fps == 0.5  # 2 frames in 4 seconds
 
 
+def scene_file(**changes):
+    """As instant-ngp and nerfstudio write it; the second frame has a lens of its own, and a scale in its pose."""
+    own = {'fl_x': 60, 'fl_y': 61, 'cx': 30.5, 'cy': 20, 'w': 64, 'h': 48.0}
+    scaled = [[0.5 * value for value in row[:3]] + row[3:] for row in POSE]
+    frames = [{'file_path': 'b.jpg', 'transform_matrix': FULL}, {'file_path': 'a.jpg', 'transform_matrix': scaled, **own}]
+    return {'camera_angle_x': np.pi / 2, 'w': 64, 'h': 48, 'aabb_scale': 4, **changes, 'frames': frames}
+
+
+def test_the_cameras_of_a_scene_are_a_path(tmp_path):
+    read = read_path_file(written(tmp_path, scene_file()))
+    np.testing.assert_allclose(read.poses, [POSE, POSE])
+    np.testing.assert_allclose(read.lenses, [[32, 32, np.nan, np.nan], [60, 61, 30.5, 20]])
+    assert (read.size, read.fps) == ((64, 48), None)
+    read = read_path_file(written(tmp_path, scene_file(fl_x=50, fl_y=51, cx=31, cy=25)))
+    np.testing.assert_allclose(read.lenses[0], [50, 51, 31, 25])
+    with pytest.raises(UserError, match='frames of 2 sizes found'):
+        read_path_file(written(tmp_path, scene_file(w=80)))
+    with pytest.raises(UserError, match=r'frame 0: camera_angle_x is 90\.0, expected a number from 0\.001 to 3\.14'):
+        read_path_file(written(tmp_path, scene_file(camera_angle_x=90.0)))
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_files_with_a_byte_order_mark(tmp_path, encoding):
+    (tmp_path / 'path.json').write_text(json.dumps([POSE]), encoding=encoding)
+    np.testing.assert_array_equal(read_path_file(str(tmp_path / 'path.json')).poses, [POSE])
+
+
 @pytest.mark.parametrize('frame', [POSE, FULL, FLAT, FLAT[:12], {'camera_to_world': POSE}, {'camera_to_world': FLAT}])
 def test_poses_may_be_given_in_any_way(tmp_path, frame):
     for content in ([frame, frame], {'frames': [frame, frame]}):

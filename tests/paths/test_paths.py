@@ -1,11 +1,14 @@
 import dataclasses
+import json
+import re
 
 import numpy as np
 import pytest
+from written import turned
 
 from nerf import paths
 from nerf.data import procedural
-from nerf.data.poses import focus_point
+from nerf.data.poses import Frame, focus_point
 from nerf.data.scene import Scene, camera_arrays, stack_cameras
 from nerf.errors import UserError
 from nerf.paths import PathOptions, make_path
@@ -348,13 +351,63 @@ def test_a_saved_path_is_the_same_path_again(tmp_path):
             assert values.dtype == camera_arrays(again)[name].dtype
 
 
+FRAME = Frame(turned(0.5, -0.7, 2.0), np.array([441550.7, 5121941.0, 2344.1]), 0.05)
+
+
+def file_of(folder, poses):
+    (folder / 'p.json').write_text(json.dumps([pose.tolist() for pose in poses]))
+    return str(folder / 'p.json')
+
+
+@pytest.mark.parametrize('scene_name', SCENES)
+def test_a_path_in_the_files_world_passes_where_that_has_it(scene_name, tmp_path, caplog):
+    scene, scene_type = SCENES[scene_name]()
+    scene = dataclasses.replace(scene, frame=FRAME)
+    ours = training(scene).camera_to_world[::3].astype(np.float64)
+    options = PathOptions(file=file_of(tmp_path, FRAME.inverse.poses(ours)), coordinates='file')
+    path = make_path('file', scene, scene_type, options)
+    np.testing.assert_allclose(path.camera_to_world, ours, atol=1e-6)
+    np.testing.assert_array_equal(path.near, training(scene).near[:1].repeat(len(ours)))
+    assert caplog.records == []
+
+
+def test_a_path_in_the_wrong_world_is_warned_of(tmp_path, caplog):
+    scene, scene_type = SCENES['around']()
+    ours = training(scene).camera_to_world.astype(np.float64)
+
+    def said(poses, frame, coordinates):
+        caplog.clear()
+        options = PathOptions(file=file_of(tmp_path, poses), coordinates=coordinates)
+        make_path('file', dataclasses.replace(scene, frame=frame), scene_type, options)
+        return [record.getMessage() for record in caplog.records]
+
+    (line,) = said(FRAME.inverse.poses(ours), FRAME, 'model')
+    assert re.fullmatch(
+        r'.*p.json: its frames are 2.\d*e[+]06 times the extent of the training cameras away from the nearest one, '
+        r'\S+ times if its coordinates are of the file: set --coordinates=file if so',
+        line,
+    )
+    (line,) = said(ours, FRAME, 'file')
+    assert 'set --coordinates=model if so' in line
+    near = FRAME._replace(origin=np.array([0.5, -0.5, 1.0]), scale=0.8)  # not far, but elsewhere
+    (line,) = said(near.inverse.poses(ours), near, 'model')
+    assert 'set --coordinates=file if so' in line
+    far = ours + np.array([[0], [0], [9.0]]) * [0, 0, 0, 1]
+    (line,) = said(far, Frame(np.eye(3), np.zeros(3), 1.0), 'model')
+    assert 'check its poses' in line
+    beside = ours + np.array([[0], [0], [2.0]]) * [0, 0, 0, 1]
+    for frame in (FRAME, near, Frame(np.eye(3), np.zeros(3), 1.0)):
+        assert said(beside, frame, 'model') == []
+
+
 def test_paths_of_forward_facing_scenes_look_ahead(tmp_path):
     scene, scene_type = SCENES['front']()
     path = make_path('train', scene, scene_type, PathOptions())
     poses = path.camera_to_world.copy()
     poses[3, :, [0, 2]] *= -1  # looks back
     save_path_file(str(tmp_path / 'back.json'), path.replace(camera_to_world=poses), 30)
-    with pytest.raises(UserError, match=r'frame 3 of the path sees 1\d\d degrees off'):
+    expected = r"frame 3 of the path sees 1\d\d degrees off .*; set --coordinates=file if it is in the data's own world"
+    with pytest.raises(UserError, match=expected):
         make_path('file', scene, scene_type, PathOptions(file=str(tmp_path / 'back.json')))
 
 

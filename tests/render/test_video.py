@@ -19,6 +19,12 @@ def test_size_number_and_colours_are_kept(tmp_path, size):
 
 
 @pytest.mark.parametrize('ending', ['mp4', 'gif'])
+def test_frames_that_are_the_same_are_a_video(tmp_path, ending):
+    write_video(tmp_path / f'a.{ending}', [np.full((20, 34, 3), 9, np.uint8)] * 4, fps=10)
+    assert (tmp_path / f'a.{ending}').exists()
+
+
+@pytest.mark.parametrize('ending', ['mp4', 'gif'])
 def test_a_video_without_all_its_frames_never_gets_its_name(tmp_path, monkeypatch, ending):
     """As when the disk is full: imageio says nothing, and what lies there is cut off."""
     write = video.imageio.get_writer

@@ -9,6 +9,7 @@ from configs import tiny
 from nerf import lifting
 from nerf.config import resolve
 from nerf.data import procedural
+from nerf.data.poses import FRAME_ARRAYS, Frame
 from nerf.errors import UserError
 from nerf.models import make_model
 from nerf.ray.lenses import Lens
@@ -65,8 +66,26 @@ def test_lenses_and_ndc_are_saved(tmp_path, run, has_lens, has_ndc):
 def test_cameras_without_distortion_are_saved_without_it(tmp_path, run):
     model_dir.save_run(str(tmp_path), run)
     with np.load(tmp_path / 'cameras.npz') as stored:
-        assert set(stored) == {*('names', 'split', 'camera_to_world', 'camera_to_pixel', 'width', 'height', 'near', 'far')}
+        cameras = ('camera_to_world', 'camera_to_pixel', 'width', 'height', 'near', 'far')
+        assert set(stored) == {'names', 'split', *cameras, *FRAME_ARRAYS}
     assert model_dir.load_run(str(tmp_path)).scene.cameras.lens is None
+
+
+def test_the_frame_is_saved_to_the_last_bit(tmp_path, run):
+    turned = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    frame = Frame(turned, np.array([441550.6683594056, 5121941.020510139, 2344.1]), 1 / 3)
+    model_dir.save_run(str(tmp_path), dataclasses.replace(run, scene=dataclasses.replace(run.scene, frame=frame)))
+    found = model_dir.load_run(str(tmp_path)).scene.frame
+    for value, expected in zip(found, frame, strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize(('name', 'value'), [('rotation', -np.eye(3)), ('origin', [0, np.nan, 0]), ('scale', 0.0)])
+def test_a_frame_that_is_no_similarity_is_refused(tmp_path, run, name, value):
+    frame = Frame(np.eye(3), np.zeros(3), 1.0)._replace(**{name: value})
+    model_dir.save_run(str(tmp_path), dataclasses.replace(run, scene=dataclasses.replace(run.scene, frame=frame)))
+    with pytest.raises(UserError, match=r"cameras\.npz: the similarity from the file's world: expected a rotation"):
+        model_dir.load_run(str(tmp_path))
 
 
 def test_a_run_without_an_array_is_damaged(tmp_path, run):
@@ -134,7 +153,7 @@ def test_another_format_is_refused(tmp_path, run):
     model_dir.save_run(str(tmp_path), run)
     description = json.loads((tmp_path / 'run.json').read_text())
     (tmp_path / 'run.json').write_text(json.dumps({**description, 'format': 99}))
-    with pytest.raises(UserError, match='format 99 found, expected 2'):
+    with pytest.raises(UserError, match='format 99 found, expected 3'):
         model_dir.load_run(str(tmp_path))
 
 

@@ -102,7 +102,7 @@ FORGED = {
     'digest gone': without('digest'),
     'data_dir number': put('data_dir', 3),
     'data_dir NUL': put('data_dir', 'a\0b'),
-    'format text': put('format', '2'),
+    'format text': put('format', '3'),
     'format true': put('format', True),
     'cameras null': put('cameras', None),
     'seed text': put('config.seed', 'a'),

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from nerf.data.feed.quiet_tensorflow import tf  # noqa: F401, before tensorflow_datasets
 from nerf.data.formats import fingerprint, load_scene, resolve_source
 from nerf.data.options import DataOptions
+from nerf.data.poses import frame_arrays, frame_of_arrays
 from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, make_scene
 
 import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
@@ -25,7 +27,7 @@ CAMERA_SHAPES = CAMERA_ARRAYS | OPTIONAL_ARRAYS
 class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Dataset of one scene, an example for each image; the config's name, a fingerprint of the source, identifies the scene."""
 
-    VERSION = tfds.core.Version('1.1.0')
+    VERSION = tfds.core.Version('1.2.0')
 
     def __init__(self, name: str, cache_dir: str | None, scene: Scene | None = None) -> None:
         """Open the dataset `name`; if it does not exist, `scene` is what `download_and_prepare` writes."""
@@ -41,6 +43,7 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         # All of the scene's points with its first image, none with the others.
         points = tfds.features.Tensor(shape=(None, 3), dtype=np.float32)
         features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+        features['frame'] = text  # the scene's, with each image, as JSON: TFDS would round its float64 to float32
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -49,11 +52,13 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
         cameras = {key: np.zeros((0, *shape), dtype) for key, (shape, dtype) in CAMERA_SHAPES.items()}
         cameras |= camera_arrays(self._scene.cameras)
+        frame = json.dumps({key: values.tolist() for key, values in frame_arrays(self._scene.frame).items()})
         for i, (name, split) in enumerate(zip(self._scene.names, self._scene.split, strict=True)):
             camera = {key: values[i : i + 1] for key, values in cameras.items()}
             image, weight = self._scene.image(i), self._scene.weights[i]
             points = self._scene.points if i == 0 else self._scene.points[:0]
-            yield i, {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+            example = {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+            yield i, {**example, 'frame': frame}
 
 
 def cached_scene(
@@ -107,7 +112,7 @@ def _read(name: str, cache_dir: str | None) -> Scene | None:
     names, split = ([example[key].decode() for example in examples] for key in ('name', 'split'))
     weights = np.array([example['weight'] for example in examples], np.float32)
     scene = make_scene(names, split, [example['image'] for example in examples], cameras, weights)
-    return dataclasses.replace(scene, points=examples[0]['points'])
+    return dataclasses.replace(scene, points=examples[0]['points'], frame=frame_of_arrays(json.loads(examples[0]['frame'])))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x); a frame's own takes precedence.
 """
 
+import dataclasses
 import os
 import re
 from collections import ChainMap
@@ -20,6 +21,7 @@ from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera
 from nerf.data.images import read_shrunk
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
+from nerf.data.placement import frame_of_file
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
@@ -71,8 +73,10 @@ def load(folder: str, options: DataOptions) -> Scene:
     lenses = np.stack([frame.intrinsics(size) for frame, size in zip(frames, full_sizes, strict=True)])
     # Width and height are rounded separately, so each axis has its own ratio.
     ratios = np.concatenate([sizes / np.array(full_sizes), np.ones((len(sizes), 1))], axis=1)
+    poses = without_scale(folder, np.stack([frame.pose for frame in frames]))
+    world = frame_of_file(poses)
     cameras = stack_cameras(
-        without_scale(folder, np.stack([frame.pose for frame in frames])),
+        world.poses(poses),
         lenses * ratios[:, :, None],
         sizes,
         NEAR if options.near is None else options.near,
@@ -81,7 +85,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     for i, frame in enumerate(frames):
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
         check_principal_point(f'{frame.name} in {frame.listed_in}', lenses[i], full_sizes[i])
-    return make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
+    scene = make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
+    return dataclasses.replace(scene, frame=world)
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:

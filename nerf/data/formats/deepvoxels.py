@@ -12,6 +12,7 @@ looking along +z) and `intrinsics.txt`:
     0               1 if the poses are world-to-camera; may be missing
 """
 
+import dataclasses
 import logging
 import os
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from nerf.data.formats.photos import Photo, list_images, read_photos
 from nerf.data.images import size_of
 from nerf.data.names import check_names
 from nerf.data.options import DataOptions
+from nerf.data.placement import frame_of_file
 from nerf.data.poses import Frame
 from nerf.data.scene import Scene, make_scene
 from nerf.data.splits import thin_out
@@ -78,7 +80,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     poses = np.stack([photo.pose for photo in photos])
     middle = setups['train'].middle
     distance = np.linalg.norm(poses[:, :, 3] - middle, axis=1).mean()
-    frame = Frame(np.eye(3), middle if options.normalise else np.zeros(3), 1.0)
+    frame = Frame(np.eye(3), middle, 1.0) if options.normalise else frame_of_file(poses)
     near = max(distance - REACH, 0.0) if options.near is None else options.near
     far = distance + REACH if options.far is None else options.far
     cameras = cameras.replace(
@@ -86,7 +88,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         near=np.full(len(photos), near, np.float32),
         far=np.full(len(photos), far, np.float32),
     )
-    return make_scene(names, [photo.split for photo in photos], images, cameras)
+    return dataclasses.replace(make_scene(names, [photo.split for photo in photos], images, cameras), frame=frame)
 
 
 def _is_split(folder: str) -> bool:

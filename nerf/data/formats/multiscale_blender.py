@@ -8,6 +8,7 @@ size one pixel covers, 4^d where the image is 2^d times smaller, and becomes `Sc
 The output of `python -m nerf.data.multiscale` and that of mip-NeRF's own script are read.
 """
 
+import dataclasses
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.images import premultiply, read_image
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
+from nerf.data.placement import frame_of_file
 from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
@@ -67,8 +69,10 @@ def load(folder: str, options: DataOptions) -> Scene:
     with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         images = list(pool.map(_read_whole, entries))
     numbers = {key: np.stack([entry.numbers[key] for entry in entries]) for key in SHAPES}
+    poses = without_scale(os.path.join(folder, FILE), numbers['cam2world'][:, :3])
+    frame = frame_of_file(poses)
     cameras = stack_cameras(
-        without_scale(os.path.join(folder, FILE), numbers['cam2world'][:, :3]),
+        frame.poses(poses),
         _lenses(numbers),
         np.stack([numbers['width'], numbers['height']], axis=1),
         numbers['near'] if options.near is None else options.near,
@@ -80,7 +84,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     with np.errstate(over='ignore'):  # overflow to infinity is refused by `make_scene`
         weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
     try:
-        return make_scene(names, split, images, cameras, weights)
+        return dataclasses.replace(make_scene(names, split, images, cameras, weights), frame=frame)
     except UserError as error:
         raise UserError(f'{os.path.join(folder, FILE)}: {error}') from error
 

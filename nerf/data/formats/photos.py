@@ -78,8 +78,8 @@ def assemble(
     names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
     check_names(names, split, where)
     images, cameras = read_photos(where, photos, options)
-    cameras, points = place(cameras, poses, points, bounds, options)
-    return dataclasses.replace(make_scene(names, split, images, cameras), points=points)
+    cameras, points, frame = place(cameras, poses, points, bounds, options)
+    return dataclasses.replace(make_scene(names, split, images, cameras), points=points, frame=frame)
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:

@@ -1,5 +1,6 @@
 """The `tiny_nerf_data.npz` of the NeRF authors' notebook: small images on black, poses and one focal length."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.images import resized
 from nerf.data.options import DataOptions
+from nerf.data.placement import frame_of_file
 from nerf.data.scene import Scene, make_scene, stack_cameras
 from nerf.data.splits import hold_out, thin_out
 from nerf.errors import UserError
@@ -52,9 +54,12 @@ def load(path: str, options: DataOptions) -> Scene:
     lenses[:, [0, 1], [0, 1]] = focal * sizes / opaque.shape[2:0:-1]
     lenses[:, :2, 2] = sizes / 2
     near, far = NEAR if options.near is None else options.near, FAR if options.far is None else options.far
-    cameras = stack_cameras(without_scale(file, poses[kept, :3]), lenses, sizes, near, far)
+    unscaled = without_scale(file, poses[kept, :3].astype(np.float64))
+    frame = frame_of_file(unscaled)
+    cameras = stack_cameras(frame.poses(unscaled), lenses, sizes, near, far)
     try:
-        return make_scene([f'{split[i]}_{i:03d}' for i in kept], [split[i] for i in kept], images, cameras)
+        scene = make_scene([f'{split[i]}_{i:03d}' for i in kept], [split[i] for i in kept], images, cameras)
+        return dataclasses.replace(scene, frame=frame)
     except UserError as error:
         raise UserError(f'{file}: {error}') from error
 

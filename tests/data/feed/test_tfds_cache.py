@@ -10,6 +10,7 @@ from nerf.data import formats
 from nerf.data.feed import tfds_cache as builders
 from nerf.data.feed.tfds_cache import cached_scene
 from nerf.data.options import DataOptions
+from nerf.data.poses import Frame
 from nerf.errors import UserError
 from nerf.ray.lenses import Lens
 
@@ -73,6 +74,18 @@ def test_points_are_kept(blender_folder, cache, monkeypatch):
     for _ in range(2):
         scene = cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
         np.testing.assert_array_equal(scene.points, points, strict=True)
+
+
+def test_the_frame_is_kept(blender_folder, cache, monkeypatch):
+    turned = np.array([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    frame = Frame(turned, np.array([441550.6683594056, 5121941.020510139, 2344.1]), 1 / 3)
+    placed = dataclasses.replace(formats.load_scene(None, str(blender_folder), '', DataOptions()), frame=frame)
+    monkeypatch.setattr(builders, 'load_scene', lambda *args: placed)
+    for _ in range(2):
+        scene = cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
+        assert isinstance(scene.frame.scale, float)
+        for value, expected in zip(scene.frame, frame, strict=True):
+            np.testing.assert_array_equal(value, expected)
 
 
 @pytest.mark.parametrize(('has_lens', 'has_ndc'), [(True, False), (False, True), (True, True)])
