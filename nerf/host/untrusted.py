@@ -3,6 +3,7 @@
 Nothing here unpickles or evaluates, waits for a pipe, or reads a device.
 """
 
+import codecs
 import contextlib
 import dataclasses
 import hashlib
@@ -22,6 +23,14 @@ from nerf.errors import UserError
 
 MAX_DEPTH = 64  # lists and objects within each other in a JSON file
 MAX_DIRECTORY = 2**20  # bytes of an archive's list of members
+# Byte order marks at the beginning of a text; that of UTF-32 begins with that of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF8, 'utf-8-sig'),
+    (codecs.BOM_UTF32_LE, 'utf-32'),
+    (codecs.BOM_UTF32_BE, 'utf-32'),
+    (codecs.BOM_UTF16_LE, 'utf-16'),
+    (codecs.BOM_UTF16_BE, 'utf-16'),
+)
 
 
 class UnreadableError(Exception):
@@ -88,6 +97,19 @@ def read_bytes(path: str | Path, most: int) -> bytes:
     return content
 
 
+def decode_text(content: bytes) -> str:
+    """Decode a text: UTF-8 or, as some editors and shells write it, UTF-16 or UTF-32 by its byte order mark, which is removed.
+
+    Raises:
+        UnreadableError: it is none of these.
+    """
+    encoding = next((encoding for mark, encoding in MARKS if content.startswith(mark)), 'utf-8')
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f'is no text in {encoding.removesuffix("-sig").upper()}; save it as UTF-8') from error
+
+
 def read_json(path: str | Path, most: int) -> Any:
     """Read a JSON file of at most `most` bytes and `MAX_DEPTH` levels.
 
@@ -95,7 +117,7 @@ def read_json(path: str | Path, most: int) -> Any:
         UnreadableError: it cannot be read or is no such JSON.
     """
     try:
-        content = json.loads(read_bytes(path, most).decode())
+        content = json.loads(decode_text(read_bytes(path, most)))
         level, depth = [content], 0
         while level:
             depth += 1

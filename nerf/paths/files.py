@@ -18,6 +18,7 @@ import numpy as np
 
 from nerf.errors import UserError
 from nerf.host.files import write_atomically
+from nerf.host.untrusted import UnreadableError, decode_text
 from nerf.paths.cameras import MAX_SIDE
 from nerf.ray.cameras import Camera
 
@@ -101,11 +102,13 @@ def _read(path: str) -> Any:
             raise UserError(f'{path}: has more than {MAX_BYTES // 2**20} MiB, expected a camera path; check the file')
         if sum(map(content.count, (b'[', b'{', b','))) > MAX_VALUES:
             raise UserError(f'{path}: has more values than {MAX_FRAMES} frames need, expected a camera path; check the file')
-        return json.loads(content.decode('utf-8'))
+        return json.loads(decode_text(content))
     except FileNotFoundError:
         raise UserError(f'{path}: no such file, expected a camera path; check its name') from None
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror}), expected a camera path; check its name') from error
+    except UnreadableError as error:
+        raise UserError(f'{path}: {error}') from error
     except (ValueError, RecursionError) as error:
         raise UserError(f'{path}: is not valid JSON ({error}), expected a camera path; write it anew') from error
 

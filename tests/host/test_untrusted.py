@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from nerf.host import untrusted
-from nerf.host.untrusted import MissingError, UnreadableError, checksum, checksum_of_arrays, read_arrays, read_bytes, read_json
+from nerf.host.untrusted import (
+    MissingError,
+    UnreadableError,
+    checksum,
+    checksum_of_arrays,
+    decode_text,
+    read_arrays,
+    read_bytes,
+    read_json,
+)
 
 MOST = 2**20
 
@@ -64,6 +73,33 @@ def test_json_is_read_as_it_is(tmp_path):
     content = {'a': [1, 2.5, None, True, {'é': [[]]}], 'b': 10**200}
     (tmp_path / 'a.json').write_text(json.dumps(content))
     assert read_json(tmp_path / 'a.json', MOST) == content
+
+
+@pytest.mark.parametrize(
+    'mark',
+    [b'', b'\xef\xbb\xbf', b'\xff\xfe', b'\xfe\xff', b'\xff\xfe\0\0', b'\0\0\xfe\xff'],
+    ids=['none', 'UTF-8', 'UTF-16 little', 'UTF-16 big', 'UTF-32 little', 'UTF-32 big'],
+)
+def test_text_is_decoded_by_its_mark_which_is_removed(tmp_path, mark):
+    ending = '' if len(mark) in (0, 3) else '-le' if mark.startswith(b'\xff') else '-be'
+    encoding = {0: 'utf-8', 2: 'utf-16', 3: 'utf-8', 4: 'utf-32'}[len(mark)] + ending
+    text = '{"Küche": "\\n", "湯": "🏠"}'
+    assert decode_text(mark + text.encode(encoding)) == text
+    (tmp_path / 'a.json').write_bytes(mark + text.encode(encoding))
+    assert read_json(tmp_path / 'a.json', MOST) == {'Küche': '\n', '湯': '🏠'}
+    assert decode_text(mark) == ''
+
+
+@pytest.mark.parametrize(
+    ('content', 'found'),
+    [(b'K\xfcche', 'UTF-8'), (b'\xff\xfea', 'UTF-16'), (b'\xff\xfe\0\xd8', 'UTF-16'), (b'\xff\xfe\0\0\0\0\0\xff', 'UTF-32')],
+)
+def test_what_is_no_text_is_said(tmp_path, content, found):
+    with pytest.raises(UnreadableError, match=f'is no text in {found}; save it as UTF-8'):
+        decode_text(content)
+    (tmp_path / 'a.json').write_bytes(content)
+    with pytest.raises(UnreadableError, match='is no text'):
+        read_json(tmp_path / 'a.json', MOST)
 
 
 def test_checksums_depend_on_content_alone():

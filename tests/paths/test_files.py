@@ -151,8 +151,14 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
         with pytest.raises(UserError, match=rf'{name}: is a pipe or a device, expected a file with a camera path'):
             read_path_file(str(tmp_path / name))
     (tmp_path / 'binary.json').write_bytes(b'\xff\xfe\x00')
-    with pytest.raises(UserError, match='is not valid JSON'):
+    with pytest.raises(UserError, match='is no text in UTF-16'):
         read_path_file(str(tmp_path / 'binary.json'))
     monkeypatch.setattr('nerf.paths.files.MAX_BYTES', 2)
     with pytest.raises(UserError, match='expected a camera path; check the file'):
         read_path_file(written(tmp_path, [POSE]))
+
+
+def test_a_mark_at_the_beginning_is_understood(tmp_path):
+    path = tmp_path / 'path.json'
+    path.write_text('[[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2]]', encoding='utf-16')
+    assert read_path_file(str(path)).poses[0, :, 3].tolist() == [0, 0, 2]
