@@ -127,3 +127,14 @@ def test_axes_by_looks_straight_up_and_down():
 def test_focus_point_of_cameras_round_a_point():
     found = moved(built_in(), turned(0.5, 0.1, -2), 3.0, np.array([4.0, 5, 6]))
     np.testing.assert_allclose(poses.focus_point(found), [4, 5, 6], atol=1e-10)
+
+
+@pytest.mark.parametrize('frame', [poses.object_frame, poses.unbounded_frame])
+@pytest.mark.parametrize('place', [0.3, 4e6])
+def test_places_that_differ_by_rounding_alone_are_not_enlarged(frame, place):
+    found = cameras()
+    found[:, :, 3] = place * (1 + 1e-9 * np.random.default_rng(1).normal(size=(12, 3)))
+    found[:, :, :3] = np.stack([turned(*angles) for angles in np.random.default_rng(2).uniform(-0.1, 0.1, (12, 3))])
+    assert frame(found).scale == 1
+    found[:, :, 3] += 1e-4 * max(1, place / 1e4) * np.random.default_rng(1).normal(size=(12, 3))
+    assert frame(found).scale > 10 / max(1, place / 1e4)

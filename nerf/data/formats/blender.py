@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
+from nerf.data.image_kinds import ENDINGS
 from nerf.data.images import read_shrunk, shrunk_size, size_of
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
@@ -20,7 +21,6 @@ from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
 NEAR, FAR = 2.0, 6.0
-ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
 
 
 class Frame(NamedTuple):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.data.formats.photos import Photo, list_images, read_photos
+from nerf.data.image_kinds import no_images
 from nerf.data.images import size_of
 from nerf.data.names import check_names
 from nerf.data.options import DataOptions
@@ -120,7 +121,7 @@ def _list_split(folder: str, split: str, options: DataOptions) -> list[tuple[str
             raise UserError(f'{each}: no such folder; expected one with a file for each image of the split')
     names = list_images(rgb)
     if not names:
-        raise UserError(f'{rgb}: found no images, expected 000000.png and so on; remove the split if there are none')
+        raise no_images(rgb, os.listdir(rgb))
     pairs = [(os.path.join(rgb, name), os.path.join(pose, f'{os.path.splitext(name)[0]}.txt')) for name in names]
     for image, file in pairs:
         if not os.path.isfile(file):

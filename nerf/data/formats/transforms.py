@@ -161,7 +161,7 @@ def image_files(folder: str, frames: list[Frame], options: DataOptions) -> list[
     widths = [_full_size(folder, frame)[0] for frame in frames]
     if not any(widths):
         return [None] * len(frames)
-    inside = image_folder(folder, max(widths), options)
+    inside = image_folder(folder, min(filter(None, widths)), options)
     return [find_image(inside, frame.path.removeprefix(IMAGES)) for frame in frames]
 
 
