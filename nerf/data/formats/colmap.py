@@ -91,13 +91,9 @@ def _models(folder: str) -> list[str]:
     """List the folders of models in the scene's folder: sparse/0, sparse/1, ..., then sparse itself, and so on."""
     models = []
     for outer in (os.path.join(folder, inner) for inner in MODEL_FOLDERS):
-        inside = sorted(os.listdir(outer), key=_by_number) if os.path.isdir(outer) else []
+        inside = sorted(os.listdir(outer)) if os.path.isdir(outer) else []
         models += filter(holds_model, [*(os.path.join(outer, name) for name in inside if not name.startswith('.')), outer])
     return models
-
-
-def _by_number(name: str) -> tuple[int, str]:
-    return (int(name) if name.isdecimal() and len(name) < 10 else 10**10), name
 
 
 def _image_files(folder: str, model: Model, options: DataOptions) -> tuple[str, list[str | None]]:

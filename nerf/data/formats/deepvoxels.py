@@ -126,7 +126,7 @@ def _list_split(folder: str, split: str, options: DataOptions) -> list[tuple[str
     for image, file in pairs:
         if not os.path.isfile(file):
             raise UserError(f'{image}: has no pose, expected {file}; add it, or remove the image')
-    left = sum(entry.name.endswith('.txt') for entry in os.scandir(pose)) - len(pairs)
+    left = sum(name.endswith('.txt') and not name.startswith('.') for name in os.listdir(pose)) - len(pairs)
     if left > 0:
         LOG.warning('%s: %d poses without images are not used', pose, left)
     return thin_out(pairs, [split] * len(pairs), options.test_every)
