@@ -61,13 +61,13 @@ def size_of(path: str) -> tuple[int, int]:
     Raises:
         UserError: a missing file, or one without a readable header.
     """
+    if not os.path.isfile(path):  # a pipe would make it wait
+        raise _missing(path)
     try:
         with open_image(path) as image:
             return image.size
     except UserError:
         raise
-    except FileNotFoundError:
-        raise _missing(path) from None
     except Exception as error:  # decoders raise almost anything on damaged files
         raise _unreadable(path, error) from error
 

@@ -1,3 +1,4 @@
+import os
 import struct
 import warnings
 import zlib
@@ -97,8 +98,11 @@ def test_truncated_empty_and_missing_files_are_named(tmp_path):
         (tmp_path / 'cut.png').write_bytes(whole[:length])
         with pytest.raises(UserError, match=r'cut\.png: cannot be read'):
             images.read_image(str(tmp_path / 'cut.png'))
-    with pytest.raises(UserError, match=r'none\.png: no such image'):
-        images.read_image(str(tmp_path / 'none.png'))
+    os.mkfifo(tmp_path / 'pipe.png')
+    for name in ('none.png', 'pipe.png'):
+        for read in (images.read_image, images.size_of):
+            with pytest.raises(UserError, match=rf'{name}: no such image'):
+                read(str(tmp_path / name))
 
 
 def test_our_own_limit_of_pixels_holds_and_not_pillows(tmp_path, monkeypatch):
