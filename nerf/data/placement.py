@@ -7,7 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from nerf.data.options import DataOptions
-from nerf.data.poses import Frame, focus_point, forward_facing_frame, object_frame, shift_from_afar, unbounded_frame
+from nerf.data.poses import (
+    ROUNDING,
+    Frame,
+    focus_point,
+    forward_facing_frame,
+    object_frame,
+    shift_from_afar,
+    unbounded_frame,
+)
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
@@ -99,7 +107,7 @@ def forward_facing(poses: np.ndarray, nearest: float) -> Frame:
     Raises:
         UserError: a nearest depth that is not positive.
     """
-    if nearest <= 0:
+    if nearest <= ROUNDING[0]:
         raise UserError(
             f'scene_type forward_facing: a nearest depth of {nearest:.3g} found, expected a positive one; use scene_type '
             'unbounded'

@@ -9,6 +9,7 @@ from nerf.errors import UserError
 
 CAMERA_DISTANCE = 4.0  # mean distance of the cameras from an object, as in the Blender scenes
 LEVEL = 0.01  # mean square angle of right axes from the horizon, of cameras held level by hand: (0.1 rad)^2
+ROUNDING = (1e-5, 1e-8)  # of positions: file's units, and relative to their size; nearer ones are in one place
 NEAREST = 4 / 3  # nearest depth of a forward-facing scene: the near plane, at depth 1, lies a quarter closer
 FARTHEST = 1e9  # absolute coordinate in a file; `nerf.data.scene.check_camera` refuses those beyond it
 FAR_OFF = 1e4  # distance from the origin over the spread, from which float32 rounds positions by more than 1 / 2000 of that
@@ -120,6 +121,14 @@ def up_direction(poses: np.ndarray) -> np.ndarray:
     return unit(np.linalg.solve(right.T @ right / len(right) + LEVEL * np.eye(3), LEVEL * mean), np.array([0.0, 0.0, 1.0]))
 
 
+def scale_to(wanted: float, length: float, positions: np.ndarray) -> float:
+    """Return the scale that makes `length` of camera positions [k, 3] the `wanted` one; 1 if they are all in one place.
+
+    Positions in one place differ by rounding, which must not be enlarged to the size of a scene.
+    """
+    return wanted / length if length > max(ROUNDING[0], ROUNDING[1] * np.abs(positions).max()) else 1.0
+
+
 def object_frame(poses: np.ndarray) -> Frame:
     """Return the frame with the focus point at the origin, z up and a mean camera distance of 4, as in the Blender scenes."""
     centre = focus_point(poses)
@@ -128,7 +137,7 @@ def object_frame(poses: np.ndarray) -> Frame:
     toward = np.eye(3)[0] if abs(up[0]) < 0.9 else np.eye(3)[1]
     x = unit(toward - up * (up @ toward), toward)
     distance = np.linalg.norm(poses[:, :, 3] - centre, axis=1).mean()
-    return Frame(np.stack([x, np.cross(up, x), up]), centre, CAMERA_DISTANCE / max(distance, 1e-9))
+    return Frame(np.stack([x, np.cross(up, x), up]), centre, scale_to(CAMERA_DISTANCE, distance, poses[:, :, 3]))
 
 
 def forward_facing_frame(poses: np.ndarray, nearest: float) -> Frame:
@@ -150,4 +159,4 @@ def unbounded_frame(poses: np.ndarray) -> Frame:
         rotation = np.diag([1.0, 1.0, -1.0]) @ rotation
     if (rotation @ poses[:, :, 1].mean(0))[2] < 0:
         rotation = np.diag([1.0, -1.0, -1.0]) @ rotation
-    return Frame(rotation, origin, 1 / max(np.abs(positions @ rotation.T).max(), 1e-9))
+    return Frame(rotation, origin, scale_to(1.0, np.abs(positions @ rotation.T).max(), poses[:, :, 3]))

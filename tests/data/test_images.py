@@ -1,11 +1,13 @@
+import os
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from nerf.data import images
+from nerf.data import image_kinds, images
 from nerf.data.options import DataOptions
 from nerf.errors import UserError
 
@@ -80,9 +82,9 @@ def test_png_that_says_more_pixels_than_it_can_hold_is_refused(tmp_path):
         assert images.read_image(str(path)).shape == (4000, 4000, 4)
 
 
-@pytest.mark.parametrize('kind', ['EPS', 'PDF', 'GIF'])
+@pytest.mark.parametrize('kind', ['EPS', 'PDF', 'PCX', 'TGA'])
 def test_other_kinds_of_file_are_refused_whatever_their_ending(tmp_path, kind):
-    """For EPS, Pillow would start a program that draws what the file says."""
+    """For EPS, Pillow would start a program that draws what the file says; any bytes may be a TGA, but of that ending."""
     Image.fromarray(random_rgba(4, 4)[..., :3]).save(tmp_path / 'photo.png', kind)
     for read in (images.read_image, images.size_of):
         with pytest.raises(UserError, match=r'photo\.png: cannot be read as an image \(cannot identify'):
@@ -96,17 +98,70 @@ def test_truncated_empty_and_missing_files_are_named(tmp_path):
         (tmp_path / 'cut.png').write_bytes(whole[:length])
         with pytest.raises(UserError, match=r'cut\.png: cannot be read'):
             images.read_image(str(tmp_path / 'cut.png'))
-    with pytest.raises(UserError, match=r'none\.png: no such image'):
-        images.read_image(str(tmp_path / 'none.png'))
+    os.mkfifo(tmp_path / 'pipe.png')
+    for name in ('none.png', 'pipe.png'):
+        for read in (images.read_image, images.size_of):
+            with pytest.raises(UserError, match=rf'{name}: no such image'):
+                read(str(tmp_path / name))
 
 
-@pytest.mark.parametrize('limit', [150, 90])  # beyond twice the limit Pillow itself refuses
-def test_too_many_pixels_are_refused(tmp_path, monkeypatch, limit):
-    Image.fromarray(random_rgba(10, 20)).save(tmp_path / 'bomb.png')
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', limit)
-    monkeypatch.setattr('warnings.warn', lambda *args, **kwargs: None)
-    with pytest.raises(UserError, match=r'bomb\.png'):
-        images.read_image(str(tmp_path / 'bomb.png'))
+def test_our_own_limit_of_pixels_holds_and_not_pillows(tmp_path, monkeypatch):
+    path = str(tmp_path / 'large.png')
+    Image.fromarray(random_rgba(10, 20)).save(path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 90)  # beyond twice of which Pillow refuses
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert images.size_of(path) == (20, 10)
+        np.testing.assert_array_equal(images.read_image(path), random_rgba(10, 20))
+    assert Image.MAX_IMAGE_PIXELS == 90
+    monkeypatch.setattr(image_kinds, 'MOST_PIXELS', 199)
+    with pytest.raises(UserError, match=r'large\.png: 20 x 10 px are too many, expected 199 at most'):
+        images.read_image(path)
+
+
+def test_bands_are_one_image(tmp_path, monkeypatch):
+    rgb = Image.fromarray(random_rgba(11, 6)).convert('P')
+    rgb.info['transparency'] = 3
+    rgb.save(tmp_path / 'a.png')
+    monkeypatch.setattr(images, 'AT_A_TIME', 13)
+    with Image.open(tmp_path / 'a.png') as image:
+        np.testing.assert_array_equal(images.read_image(str(tmp_path / 'a.png')), np.array(image.convert('RGBA')))
+
+
+@pytest.mark.parametrize('deep', [True, False])
+def test_tiff_of_three_deep_channels_is_refused(tmp_path, deep):
+    """A valid 2 x 1 TIFF, written by hand: Pillow writes 16 bits only in grey, but reads the upper 8 of three channels."""
+    bits, size = (16, 12) if deep else (8, 6)
+    tags = [(256, 3, 1, 2), (257, 3, 1, 1), (258, 3, 3, 134), (262, 3, 1, 2), (273, 4, 1, 140), (277, 3, 1, 3)]
+    tags += [(278, 3, 1, 1), (279, 4, 1, size)]
+    head = b'II*\0\x08\0\0\0' + struct.pack('<H', 8) + b''.join(struct.pack('<HHII', *tag) for tag in tags) + b'\0' * 4
+    content = head.ljust(134, b'\0') + struct.pack('<3H', *[bits] * 3) + bytes(range(size))
+    (tmp_path / 'a.tif').write_bytes(content)
+    if deep:
+        with pytest.raises(UserError, match=r'a\.tif: found 16 bits per channel, expected 8'):
+            images.read_image(str(tmp_path / 'a.tif'))
+    else:
+        assert images.read_image(str(tmp_path / 'a.tif')).tolist() == [[[0, 1, 2, 255], [3, 4, 5, 255]]]
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_turned_by_exif_as_pillow_does(tmp_path, orientation, caplog):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ('a.png', 'b.png'):
+        Image.fromarray(random_rgba(4, 6)).save(tmp_path / name, exif=exif)
+    path = str(tmp_path / 'a.png')
+    assert images.size_of(path) == (6, 4)
+    assert images.is_on_its_side(path) == (orientation >= 5)
+    with Image.open(path) as image:
+        expected = np.array(ImageOps.exif_transpose(image))
+    for name in ('a.png', 'b.png'):
+        np.testing.assert_array_equal(images.read_image(str(tmp_path / name), is_turned=True), expected)
+    assert [record.getMessage() for record in caplog.records] == [
+        f'{tmp_path}: images are turned by their EXIF orientation, as only so they fit their cameras'
+    ]
+    (tmp_path / 'cut.png').write_bytes((tmp_path / 'a.png').read_bytes()[:40])
+    assert not images.is_on_its_side(str(tmp_path / 'cut.png'))
 
 
 def test_premultiply_rounds_all_pairs():

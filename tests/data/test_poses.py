@@ -155,3 +155,14 @@ def test_only_from_afar_cameras_are_moved(away, is_far):
     assert np.abs(frame.poses(found)[:, :, 3].mean(0)).max() < 1e-9 or not is_far
     alone = poses.shift_from_afar(found[:1])  # no spread: the unit counts
     assert (alone is poses.AS_IT_IS) is not is_far
+
+
+@pytest.mark.parametrize('frame', [poses.object_frame, poses.unbounded_frame])
+@pytest.mark.parametrize('place', [0.3, 4e6])
+def test_places_that_differ_by_rounding_alone_are_not_enlarged(frame, place):
+    found = cameras()
+    found[:, :, 3] = place * (1 + 1e-9 * np.random.default_rng(1).normal(size=(12, 3)))
+    found[:, :, :3] = np.stack([turned(*angles) for angles in np.random.default_rng(2).uniform(-0.1, 0.1, (12, 3))])
+    assert frame(found).scale == 1
+    found[:, :, 3] += 1e-4 * max(1, place / 1e4) * np.random.default_rng(1).normal(size=(12, 3))
+    assert frame(found).scale > 10 / max(1, place / 1e4)

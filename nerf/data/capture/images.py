@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from nerf.data.capture.photos import DAMAGED, NEEDS_HEIF, LeftOut, list_photos, names_of, readable_kinds
 from nerf.data.capture.videos import Video, count_packets, parts_of
+from nerf.data.image_kinds import HEIF_BRANDS, expect_usable, open_image
 from nerf.data.names import same_file
 from nerf.errors import UserError
 from nerf.host.console import Progress
@@ -22,9 +23,8 @@ LOG = logging.getLogger('nerf')
 # COLMAP reads these as they are, if their pixels are of these modes.
 KEPT = {'JPEG': ('.jpg', '.jpeg'), 'MPO': ('.jpg', '.jpeg'), 'PNG': ('.png',)}
 COMMON_MODES = ('L', 'RGB', 'RGBA')
-HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'mif1', b'msf1')
 JPEG_QUALITY = 95
-WORKERS = min(8, os.cpu_count() or 1)  # each may hold a photo of 179 MP, Pillow's limit
+WORKERS = min(8, os.cpu_count() or 1)  # each may hold a photo of 500 MP, the limit
 DEEP, CONVERTED = '32 bits per channel', 'converted'
 # EXIF tags: orientation, maker and model of the camera, pointer to the camera settings, and the focal lengths in these.
 ORIENTATION, CAMERA, LENS_SETTINGS, FOCAL_LENGTHS = 0x0112, (0x010F, 0x0110), 0x8769, (0x920A, 0xA405)
@@ -86,7 +86,8 @@ def in_sentence(left_out: LeftOut) -> str:
 def copy_photo(path: str, folder: Path, stem: str, max_size: int) -> tuple[str, str]:
     """Copy one photo to `folder`, see `copy_photos`; return its name there, '' if it cannot be read, and why or CONVERTED."""
     try:
-        with Image.open(path, formats=readable_kinds()) as image:
+        with open_image(path) as image:
+            expect_usable(path, image)
             said = '' if is_common(image) else CONVERTED  # first, as reading a PNG's EXIF data decodes it
             is_kept = not said and can_be_kept(image, path, max_size)
             if is_kept:

@@ -7,13 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from nerf.data.images import KINDS
+from nerf.data.image_kinds import KINDS, register_heif
 from nerf.data.names import same_file
 from nerf.errors import UserError, printable
 
-# Kinds of Pillow's; not all, as an external program is started for PostScript. TGA has no signature, so it is tried last.
-PHOTO_KINDS = (*KINDS, 'AVIF', 'BMP', 'GIF', 'HEIF', 'JPEG2000', 'PPM', 'TGA')
-HEIF_ENDINGS = ('.heic', '.heif', '.hif')
 VIDEO_ENDINGS = ('.mov', '.mp4', '.m4v', '.avi', '.mkv', '.webm', '.3gp', '.mts', '.insv', '.h264', '.h265')
 RAW_ENDINGS = ('.dng', '.cr2', '.cr3', '.nef', '.arw', '.raf', '.orf', '.rw2', '.gpr', '.raw')
 # Pictures that are none of the camera's: of archives of macOS, of Synology's disks, and masks of the photos.
@@ -43,20 +40,10 @@ class LeftOut:
         return printable(f'left out: {", ".join(said)}') if said else ''
 
 
-def register_heif() -> bool:
-    """Teach Pillow to read HEIC and HEIF, if the optional package pillow-heif is installed; return whether it is."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
-
-
 def readable_kinds() -> list[str]:
     """Return the kinds of photos that Pillow, as it is installed, reads."""
     Image.init()
-    return [kind for kind in PHOTO_KINDS if kind in Image.OPEN]
+    return [kind for kind in KINDS if kind in Image.OPEN]
 
 
 def photo_endings() -> frozenset[str]:
@@ -81,7 +68,7 @@ def list_photos(source: str, left_out: LeftOut) -> list[str]:
             left_out.add(name, skipped)
         elif ending in endings:
             photos.append(name)
-        elif ending in HEIF_ENDINGS and not has_heif:
+        elif ending in KINDS['HEIF'].endings and not has_heif:
             left_out.add(name, NEEDS_HEIF)
         else:
             left_out.add(name, 'video' if ending in VIDEO_ENDINGS else 'raw, export JPEGs' if ending in RAW_ENDINGS else '')

@@ -4,25 +4,25 @@
 of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x); a frame's own takes precedence.
 """
 
-import dataclasses
 import os
 import re
 from collections import ChainMap
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nerf.data.formats.json_files import pose_of, read_frame_list, read_json
 from nerf.data.formats.listed_paths import SceneFiles
-from nerf.data.formats.photos import ENDINGS, check_principal_point
+from nerf.data.formats.photos import check_principal_point
 from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera
-from nerf.data.images import read_shrunk
+from nerf.data.image_kinds import ENDINGS
+from nerf.data.images import read_shrunk, shrunk_size, size_of
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
 from nerf.data.placement import frame_of_file
-from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.data.reading import fill_pixels, map_files
+from nerf.data.scene import SPLITS, Scene, check_camera, checked, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
@@ -67,9 +67,8 @@ def load(folder: str, options: DataOptions) -> Scene:
         UserError: a missing, damaged or invalid file; the message names it.
     """
     frames = read_frames(folder, options)
-    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-        images, full_sizes = zip(*pool.map(lambda frame: read_shrunk(frame.path, options), frames), strict=True)
-    sizes = np.array([image.shape[1::-1] for image in images])
+    full_sizes = map_files(lambda frame: size_of(frame.path), frames)
+    sizes = np.array([shrunk_size(frame.path, size, options) for frame, size in zip(frames, full_sizes, strict=True)])
     lenses = np.stack([frame.intrinsics(size) for frame, size in zip(frames, full_sizes, strict=True)])
     # Width and height are rounded separately, so each axis has its own ratio.
     ratios = np.concatenate([sizes / np.array(full_sizes), np.ones((len(sizes), 1))], axis=1)
@@ -85,8 +84,9 @@ def load(folder: str, options: DataOptions) -> Scene:
     for i, frame in enumerate(frames):
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
         check_principal_point(f'{frame.name} in {frame.listed_in}', lenses[i], full_sizes[i])
-    scene = make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
-    return dataclasses.replace(scene, frame=world)
+    pixels = fill_pixels(folder, full_sizes, sizes, lambda i: read_shrunk(frames[i].path, options)[0])
+    names, split = tuple(frame.name for frame in frames), tuple(frame.split for frame in frames)
+    return checked(Scene(names, split, pixels, cameras, frame=world))
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:

@@ -9,23 +9,25 @@ import os
 
 import numpy as np
 
-from nerf.data.formats.colmap_model import READERS, Model, ModelImage, model_files, read_model
+from nerf.data.formats.colmap_model import Model, ModelImage, holds_model, model_files, read_model, read_names
 from nerf.data.formats.listed_paths import SceneFiles
-from nerf.data.formats.photos import Photo, assemble, image_folder, images_below
+from nerf.data.formats.photos import Photo, assemble, image_folder, images_below, list_images
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
 from nerf.errors import UserError
 
 LOG = logging.getLogger('nerf')
-# Folders of the model within the scene's: of COLMAP and the mip-NeRF 360 scenes, made by hand, and of nerfstudio.
-MODEL_FOLDERS = ('sparse/0', 'sparse', 'colmap/sparse/0')
+# Folders within the scene's that hold a model or, as COLMAP writes several where photos do not fit together, one in each of
+# their folders: of COLMAP and the mip-NeRF 360 scenes, and of nerfstudio.
+MODEL_FOLDERS = ('sparse', 'colmap/sparse')
+IMAGES = 'images/'  # names of images may be paths within the scene's folder
 # From OpenCV's camera axes to OpenGL's: y and z change sign.
 TURNED = np.array([1.0, -1.0, -1.0])
 
 
 def holds(folder: str) -> bool:
     """Return whether the folder holds such a scene."""
-    return any(_has_cameras(os.path.join(folder, inner)) for inner in MODEL_FOLDERS)
+    return bool(_models(folder))
 
 
 def load(folder: str, options: DataOptions) -> Scene:
@@ -36,10 +38,11 @@ def load(folder: str, options: DataOptions) -> Scene:
             missing.
     """
     where = model_folder(folder)
+    _say_which(folder, where)
     model = read_model(where)
     root, files = _image_files(folder, model, options)
     photos = [make_photo(model, image, file) for image, file in zip(model.images, files, strict=True) if file]
-    _say_left_out(where, root, len(model.images), photos)
+    _say_left_out(where, root, len(model.images), photos, _images_beside(folder, root, files))
     return assemble(where, photos, options, model.points)
 
 
@@ -47,42 +50,83 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """List the files that the scene is made from: the model's, and all images of any size.
 
     Raises:
-        UserError: no complete model.
+        UserError: no complete model, or a damaged file of its images.
     """
-    model = model_files(model_folder(folder))
+    where = model_folder(folder)
     roots = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith('images') and entry.is_dir())
-    return [*model, *(os.path.join(root, name) for root in roots for name in images_below(root))]
+    images = [os.path.join(root, name) for root in roots for name in images_below(root)]
+    elsewhere = set(map(SceneFiles(folder).find, read_names(where))) - {None, *images}
+    return [*model_files(where), *images, *sorted(elsewhere)]
 
 
 def model_folder(folder: str) -> str:
-    """Return the folder of the model in the scene's folder, the first of `MODEL_FOLDERS` that holds one.
+    """Return the folder of the model in the scene's folder, of several that with the most images.
 
     Raises:
-        UserError: no model.
+        UserError: no model, or one of several whose images cannot be counted.
     """
-    for inner in MODEL_FOLDERS:
-        path = os.path.join(folder, inner)
-        if _has_cameras(path):
-            return path
-    raise UserError(f'{folder}: found no COLMAP model, expected sparse/0/cameras.bin (or .txt) and the others beside it')
+    counts = _image_counts(folder)
+    return max(counts, key=lambda model: counts[model])  # the first of these
 
 
-def _has_cameras(folder: str) -> bool:
-    return any(os.path.isfile(os.path.join(folder, f'cameras{ending}')) for ending in READERS)
+def _image_counts(folder: str) -> dict[str, int]:
+    """Count the images of each model in the scene's folder, by the model's folder; a single one is not read for that."""
+    models = _models(folder)
+    if not models:
+        raise UserError(f'{folder}: found no COLMAP model, expected sparse/0/cameras.bin (or .txt) and the others beside it')
+    return {model: len(read_names(model)) if len(models) > 1 else 0 for model in models}
+
+
+def _say_which(folder: str, where: str) -> None:
+    """Log which of several models is used."""
+    counts = _image_counts(folder)
+    others = [f'{os.path.relpath(model, folder)} with {count}' for model, count in counts.items() if model != where]
+    if others:
+        more = f' and {len(others) - 5} more' if len(others) > 5 else ''
+        listed = ', '.join(others[:5])
+        name = os.path.relpath(where, folder)
+        LOG.warning('%s: %s with %d images is used, not %s%s', folder, name, counts[where], listed, more)
+
+
+def _models(folder: str) -> list[str]:
+    """List the folders of models in the scene's folder: sparse/0, sparse/1, ..., then sparse itself, and so on."""
+    models = []
+    for outer in (os.path.join(folder, inner) for inner in MODEL_FOLDERS):
+        inside = sorted(os.listdir(outer)) if os.path.isdir(outer) else []
+        models += filter(holds_model, [*(os.path.join(outer, name) for name in inside if not name.startswith('.')), outer])
+    return models
 
 
 def _image_files(folder: str, model: Model, options: DataOptions) -> tuple[str, list[str | None]]:
     """Return the folder of images to read, and the file in it of each image, None if it is missing.
 
-    If smaller copies have other names than the model's images, as in LLFF's scenes, full-size images are downsampled.
+    If smaller copies have other names than the model's images, as in LLFF's scenes, full-size images are downsampled. Names
+    may be paths within the scene's folder, too: images/a.jpg is then a.jpg in images_2, and any/a.jpg is that file.
     """
-    root = image_folder(folder, max(camera.width for camera in model.cameras.values()), options)
+    names = [image.name for image in model.images]
+    within_scene = list(map(SceneFiles(folder).find, names))
+    narrowest = min(model.cameras[image.camera_id].width for image in model.images)
+    try:
+        root = image_folder(folder, narrowest, options)
+    except UserError:
+        if not any(within_scene) or all(name.startswith(IMAGES) for name in names):
+            raise
+        return folder, within_scene
     for choice in dict.fromkeys((root, os.path.join(folder, 'images'))):
         found = SceneFiles(choice)
-        files = [found.find(image.name) for image in model.images]
+        files = [found.find(name) or found.find(name.removeprefix(IMAGES)) for name in names]
         if any(files):
             return choice, files
-    return root, files
+    return (folder, within_scene) if any(within_scene) else (root, files)
+
+
+def _images_beside(folder: str, root: str, files: list[str | None]) -> list[str]:
+    """List the image files that lie in the folder of images, but are none of `files`."""
+    if root == folder:  # which holds more than photos
+        found = {os.path.join(at, name) for at in {os.path.dirname(file) for file in files if file} for name in list_images(at)}
+    else:
+        found = {os.path.join(root, name) for name in images_below(root)}
+    return sorted(found - {os.path.normpath(file) for file in files if file})
 
 
 def make_photo(model: Model, image: ModelImage, path: str) -> Photo:
@@ -96,8 +140,8 @@ def make_photo(model: Model, image: ModelImage, path: str) -> Photo:
     return Photo(image.name, path, pose, camera.intrinsics, size, camera.distortion, camera.is_fisheye)
 
 
-def _say_left_out(where: str, root: str, count: int, photos: list[Photo]) -> None:
-    """Log how many of the model's images have no file and how many files have no pose; refuse if most files are missing."""
+def _say_left_out(where: str, root: str, count: int, photos: list[Photo], beside: list[str]) -> None:
+    """Log how many of the model's images have no file and which files have no pose; refuse if most files are missing."""
     missing = count - len(photos)
     if missing > count / 2:
         raise UserError(
@@ -106,6 +150,8 @@ def _say_left_out(where: str, root: str, count: int, photos: list[Photo]) -> Non
         )
     if missing:
         LOG.warning('%s: %d of its %d images are not in %s and left out', where, missing, count, root)
-    without_pose = len(images_below(root)) - len(photos)
-    if without_pose > 0:
-        LOG.info('%s: %d images have no pose in %s and are not used', root, without_pose, where)
+    if beside:
+        names = ', '.join(ascii(os.path.relpath(path, root))[1:-1] for path in beside[:3])
+        some = f'{names}, ...' if len(beside) > 3 else names
+        have, are = ('1 image has', 'is') if len(beside) == 1 else (f'{len(beside)} images have', 'are')
+        LOG.warning('%s: %s no pose in %s and %s not used (%s)', root, have, where, are, some)

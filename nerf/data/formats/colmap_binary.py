@@ -4,6 +4,7 @@ All numbers are little-endian. The functions return the same as those of `nerf.d
 """
 
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -115,17 +116,30 @@ def read_images(path: str) -> list[tuple]:
     Raises:
         UserError: a damaged file.
     """
+    return [
+        (image_id, tuple(pose[:4]), tuple(pose[4:]), camera_id, name, seen['point_id'].copy())
+        for (image_id, *pose, camera_id), name, seen in _entries(path)
+    ]
+
+
+def read_names(path: str) -> list[str]:
+    """Read the names in images.bin alone.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    return [name for _, name, _ in _entries(path)]
+
+
+def _entries(path: str) -> Iterator[tuple[tuple, str, np.ndarray]]:
+    """Yield the numbers of `IMAGE`, the name and the observations (a view of the file) of each image."""
     cursor = Cursor(path)
-    images = []
     for _ in range(cursor.count('images', IMAGE.size + 1 + COUNT.size)):
-        image_id, *pose, camera_id = cursor.take(IMAGE)
-        name = cursor.name()
+        numbers, name = cursor.take(IMAGE), cursor.name()
         count = cursor.count(f'observations of {name!r}', OBSERVATION.itemsize)
-        seen = np.ndarray(count, OBSERVATION, cursor.data, cursor.at)['point_id'].copy()
+        yield numbers, name, np.ndarray(count, OBSERVATION, cursor.data, cursor.at)
         cursor.at += count * OBSERVATION.itemsize
-        images.append((image_id, tuple(pose[:4]), tuple(pose[4:]), camera_id, name, seen))
     cursor.end()
-    return images
 
 
 def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -4,10 +4,12 @@ COLMAP's own reader is not used, as it trusts the counts in a damaged file.
 """
 
 import dataclasses
+import logging
 import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from nerf.data.formats import colmap_binary, colmap_text
 from nerf.data.formats.colmap_cameras import ModelCamera
 from nerf.errors import UserError
 
+LOG = logging.getLogger('nerf')
 PARTS = ('cameras', 'images', 'points3D')
 READERS = {'.bin': colmap_binary, '.txt': colmap_text}
 SHORTEST_QUATERNION = 1e-6
@@ -48,7 +51,7 @@ class Model:
     Attributes:
         cameras: by id.
         images: in the order of the file.
-        points: [n, 3], float64, world of the file; n may be 0.
+        points: [n, 3], float64, world of the file; n may be 0, also as the file of the points is missing.
         point_colours: [n, 3], uint8, sRGB.
         point_errors: mean reprojection error, float64 [n], px; -1: not computed.
     """
@@ -60,21 +63,56 @@ class Model:
     point_errors: np.ndarray
 
 
+def holds_model(folder: str) -> bool:
+    """Return whether the folder holds cameras and images of a model, binary or as text."""
+    return None not in _parts_in(folder)[:2]
+
+
 def model_files(folder: str) -> list[str]:
-    """Return the three files of the model in `folder`: the binary files or, if one of these is missing, the text files.
+    """Return the files of cameras, images and, if they are there, points of the model in `folder`.
+
+    They are the binary files if all are there, else the text files, else those that are there of either kind. Files of rigs
+    and frames beside them say nothing that is needed.
 
     Raises:
-        UserError: neither set is complete.
+        UserError: no cameras or no images.
     """
+    parts = _parts_in(folder)
+    if parts == (None, None, None):
+        raise UserError(
+            f'{folder}: found no COLMAP model, expected cameras.bin, images.bin and points3D.bin, or the same as .txt'
+        )
+    for part, path in zip(PARTS[:2], parts, strict=False):
+        if path is None:
+            missing = os.path.join(folder, part)
+            raise UserError(
+                f'{missing}.bin: no such file, and no {part}.txt; expected one beside the others of its model: copy the whole '
+                'folder'
+            )
+    return [path for path in parts if path]
+
+
+def _parts_in(folder: str) -> tuple[str | None, ...]:
+    """Return the files of the three `PARTS` by the rule of `model_files`, None for those that are missing."""
     choices = [[os.path.join(folder, part + ending) for part in PARTS] for ending in READERS]
-    for paths in choices:
-        if all(map(os.path.isfile, paths)):
-            return paths
-    for paths in choices:
-        if any(map(os.path.isfile, paths)):
-            missing = next(path for path in paths if not os.path.isfile(path))
-            raise UserError(f'{missing}: no such file, expected it beside the others of its model; copy the whole folder')
-    raise UserError(f'{folder}: found no COLMAP model, expected cameras.bin, images.bin and points3D.bin, or the same as .txt')
+    for wanted in (3, 2):  # all; or cameras and images, from one program
+        for paths in choices:
+            if all(map(os.path.isfile, paths[:wanted])):
+                return *paths[:2], next(filter(os.path.isfile, (paths[2], *(other[2] for other in choices))), None)
+    return tuple(next(filter(os.path.isfile, paths), None) for paths in zip(*choices, strict=True))
+
+
+def read_names(folder: str) -> list[str]:
+    """Read the names of the images of the model in `folder` alone.
+
+    Raises:
+        UserError: as `read_model`.
+    """
+    path = model_files(folder)[1]
+    try:
+        return _reader(path).read_names(path)
+    except OSError as error:
+        raise _not_read(error) from error
 
 
 def read_model(folder: str) -> Model:
@@ -83,23 +121,40 @@ def read_model(folder: str) -> Model:
     Raises:
         UserError: a missing, damaged or invalid file; the message names it.
     """
-    cameras_path, images_path, points_path = model_files(folder)
-    reader = READERS[os.path.splitext(cameras_path)[1]]
+    cameras_path, images_path, *points_paths = model_files(folder)
     try:
-        cameras = reader.read_cameras(cameras_path)
-        images = reader.read_images(images_path)
-        ids, points, colours, errors = reader.read_points(points_path)
+        cameras = _reader(cameras_path).read_cameras(cameras_path)
+        images = _reader(images_path).read_images(images_path)
+        ids, points, colours, errors = _read_points(folder, points_paths)
     except OSError as error:
-        raise UserError(f'{error.filename}: cannot be read ({error.strerror}); check the folder') from error
+        raise _not_read(error) from error
     _expect_some_and_once(cameras_path, 'camera', 'id', [camera_id for camera_id, _ in cameras])
     _expect_some_and_once(images_path, 'image', 'id', [image[0] for image in images])
     _expect_some_and_once(images_path, 'image', 'name', [image[4] for image in images])
-    _check_points(points_path, ids, points, errors)
     by_id = dict(cameras)
     order = np.argsort(ids)
     ids = ids[order]
     made = (_make_image(images_path, by_id, *image[:5], _rows(ids, order, image[5])) for image in images)
     return Model(by_id, tuple(made), points, colours, errors)
+
+
+def _reader(path: str) -> ModuleType:
+    return READERS[os.path.splitext(path)[1]]
+
+
+def _not_read(error: OSError) -> UserError:
+    return UserError(f'{error.filename}: cannot be read ({error.strerror}); check the folder')
+
+
+def _read_points(folder: str, paths: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Read and check the points, see `colmap_text.read_points`; none, which is logged, if there is no file of them."""
+    if not paths:
+        also = ' (points3D.ply is not read)' if os.path.isfile(os.path.join(folder, 'points3D.ply')) else ''
+        LOG.warning('%s: has no points3D.bin or .txt%s, so where things are is not known before training', folder, also)
+        return np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros((0, 3), np.uint8), np.zeros(0)
+    ids, points, colours, errors = _reader(paths[0]).read_points(paths[0])
+    _check_points(paths[0], ids, points, errors)
+    return ids, points, colours, errors
 
 
 def _expect_some_and_once(path: str, thing: str, key: str, values: Sequence[int | str]) -> None:

@@ -1,6 +1,7 @@
 """Reader of COLMAP's text files; its functions return the same as those of `nerf.data.formats.colmap_binary`.
 
-A line that starts with # is a comment. images.txt has two lines for each image, the second of which may be empty.
+A line that starts with # is a comment. images.txt has two lines for each image, the second of which may be empty. Text is
+UTF-8 or, by its byte order mark, UTF-16 or UTF-32, as editors and shells of Windows write it.
 """
 
 from array import array
@@ -10,6 +11,9 @@ import numpy as np
 
 from nerf.data.formats.colmap_cameras import ModelCamera, make_camera
 from nerf.errors import UserError
+from nerf.host.untrusted import UnreadableError, decode_text
+
+IMAGE_LINE = 'IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME'
 
 
 def read_cameras(path: str) -> list[tuple[int, ModelCamera]]:
@@ -39,18 +43,30 @@ def read_images(path: str) -> list[tuple]:
         UserError: a malformed line of an image or of its points.
     """
     images = []
-    lines = _lines(path)
-    for number, line in lines:
+    for (number, line), below in _image_lines(path):
         words = line.split(maxsplit=9)
-        if not words:
-            continue
         try:
             image_id, camera_id, name = int(words[0]), int(words[8]), words[9].rstrip()
             pose = tuple(map(float, words[1:8]))
         except (ValueError, IndexError):
-            raise _misshapen(path, number, 'IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME') from None
-        images.append((image_id, pose[:4], pose[4:], camera_id, name, _seen(path, *next(lines, (number + 1, '')))))
+            raise _misshapen(path, number, IMAGE_LINE) from None
+        images.append((image_id, pose[:4], pose[4:], camera_id, name, _seen(path, *below)))
     return images
+
+
+def read_names(path: str) -> list[str]:
+    """Read the names in images.txt alone.
+
+    Raises:
+        UserError: a malformed line of an image.
+    """
+    names = []
+    for (number, line), _ in _image_lines(path):
+        words = line.split(maxsplit=9)
+        if len(words) < 10:
+            raise _misshapen(path, number, IMAGE_LINE)
+        names.append(words[9].rstrip())
+    return names
 
 
 def read_points(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -90,12 +106,21 @@ def _seen(path: str, number: int, line: str) -> np.ndarray:
 def _lines(path: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not comments, with their numbers from 1."""
     try:
-        with open(path, encoding='utf-8') as file:
-            for number, line in enumerate(file, 1):
-                if not line.startswith('#'):
-                    yield number, line
-    except UnicodeDecodeError:
-        raise UserError(f'{path}: is not UTF-8 text; export the model anew') from None
+        with open(path, 'rb') as file:
+            lines = decode_text(file.read()).split('\n')
+    except UnreadableError as error:
+        raise UserError(f'{path}: {error}') from None
+    for number, line in enumerate(lines, 1):
+        if not line.startswith('#'):
+            yield number, line
+
+
+def _image_lines(path: str) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
+    """Yield the line of each image in images.txt and that of its points, which is empty at the end of a cut file."""
+    lines = _lines(path)
+    for number, line in lines:
+        if line.split():
+            yield (number, line), next(lines, (number + 1, ''))
 
 
 def _misshapen(path: str, number: int, expected: str) -> UserError:

@@ -12,7 +12,6 @@ looking along +z) and `intrinsics.txt`:
     0               1 if the poses are world-to-camera; may be missing
 """
 
-import dataclasses
 import logging
 import os
 from typing import NamedTuple
@@ -20,12 +19,13 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.data.formats.photos import Photo, list_images, read_photos
+from nerf.data.image_kinds import no_images
 from nerf.data.images import size_of
 from nerf.data.names import check_names
 from nerf.data.options import DataOptions
 from nerf.data.placement import frame_of_file
 from nerf.data.poses import Frame
-from nerf.data.scene import Scene, make_scene
+from nerf.data.scene import Scene, checked
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
@@ -76,7 +76,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     ]
     names = [f'{photo.split}_{os.path.splitext(os.path.basename(photo.name))[0]}' for photo in photos]
     check_names(names, [photo.split for photo in photos], folder)
-    images, cameras = read_photos(folder, photos, options)
+    pixels, cameras = read_photos(folder, photos, options)
     poses = np.stack([photo.pose for photo in photos])
     middle = setups['train'].middle
     distance = np.linalg.norm(poses[:, :, 3] - middle, axis=1).mean()
@@ -88,7 +88,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         near=np.full(len(photos), near, np.float32),
         far=np.full(len(photos), far, np.float32),
     )
-    return dataclasses.replace(make_scene(names, [photo.split for photo in photos], images, cameras), frame=frame)
+    return checked(Scene(tuple(names), tuple(photo.split for photo in photos), pixels, cameras, frame=frame))
 
 
 def _is_split(folder: str) -> bool:
@@ -122,12 +122,12 @@ def _list_split(folder: str, split: str, options: DataOptions) -> list[tuple[str
             raise UserError(f'{each}: no such folder; expected one with a file for each image of the split')
     names = list_images(rgb)
     if not names:
-        raise UserError(f'{rgb}: found no images, expected 000000.png and so on; remove the split if there are none')
+        raise no_images(rgb, os.listdir(rgb))
     pairs = [(os.path.join(rgb, name), os.path.join(pose, f'{os.path.splitext(name)[0]}.txt')) for name in names]
     for image, file in pairs:
         if not os.path.isfile(file):
             raise UserError(f'{image}: has no pose, expected {file}; add it, or remove the image')
-    left = sum(entry.name.endswith('.txt') for entry in os.scandir(pose)) - len(pairs)
+    left = sum(name.endswith('.txt') and not name.startswith('.') for name in os.listdir(pose)) - len(pairs)
     if left > 0:
         LOG.warning('%s: %d poses without images are not used', pose, left)
     return thin_out(pairs, [split] * len(pairs), options.test_every)

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from nerf.data.formats.json_files import say_once
-from nerf.data.formats.photos import ENDINGS
+from nerf.data.image_kinds import ENDINGS
 from nerf.errors import UserError
 
 FOLDER = 'images'  # smaller copies of its files lie in images_2, images_4, ...
@@ -123,11 +123,6 @@ class SceneFiles:
                 names = []
             self._listings[at] = {_form(name): name for name in names} | {name: name for name in names}
         return self._listings[at]
-
-
-def find_image(folder: str, name: str) -> str | None:
-    """Find the file of one image in a folder, see `SceneFiles.find`."""
-    return SceneFiles(folder).find(name)
 
 
 def _parts(path: str) -> tuple[bool, list[str]]:

@@ -5,23 +5,23 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from nerf.data.formats.pose_matrices import without_scale
-from nerf.data.images import read_shrunk, size_of
+from nerf.data.image_kinds import ENDINGS, is_folder_of_images, is_image, no_images
+from nerf.data.images import is_on_its_side, read_shrunk, shrunk_size, size_of
 from nerf.data.names import are_distinct, check_names, same_file
 from nerf.data.options import DataOptions
 from nerf.data.placement import place
-from nerf.data.scene import Scene, check_camera, make_scene, stack_cameras
+from nerf.data.reading import fill_pixels, map_files
+from nerf.data.scene import Scene, check_camera, checked, stack_cameras
 from nerf.data.splits import hold_out
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
 from nerf.ray.lenses import Lens
 
 LOG = logging.getLogger('nerf')
-ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +77,9 @@ def assemble(
         )
     names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
     check_names(names, split, where)
-    images, cameras = read_photos(where, photos, options)
+    pixels, cameras = read_photos(where, photos, options)
     cameras, points, frame = place(cameras, poses, points, bounds, options)
-    return dataclasses.replace(make_scene(names, split, images, cameras), points=points, frame=frame)
+    return checked(Scene(tuple(names), tuple(split), pixels, cameras, points=points, frame=frame))
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
@@ -108,16 +108,22 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
     raise UserError(f'{where}: lists the image {twice!r} twice; expected each once')
 
 
-def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[list[np.ndarray], Camera]:
-    """Read the photos at the target size; also return their stacked cameras (see `cameras_of`), scaled to that size.
+def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[np.ndarray, Camera]:
+    """Read the photos at the target size, uint8 [sum of width x height, 4]; also return their cameras, scaled to that size.
 
     Raises:
         UserError: an invalid camera or image, named by the message.
     """
     cameras = cameras_of(where, photos)
-    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-        images = list(pool.map(lambda photo: read_photo(photo, options), photos))
-    return images, resized(cameras, np.array([image.shape[1::-1] for image in images]))
+    full_sizes = [size for size, _ in map_files(size_as_read, photos)]
+    sizes = np.array(
+        [
+            shrunk_size(photo.path, size, options_for(photo, size, options))
+            for photo, size in zip(photos, full_sizes, strict=True)
+        ]
+    )
+    pixels = fill_pixels(where, full_sizes, sizes, lambda i: read_photo(photos[i], options))
+    return pixels, resized(cameras, sizes)
 
 
 def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
@@ -159,24 +165,55 @@ def check_principal_point(name: str, intrinsics: np.ndarray, size: tuple[int, in
 
 
 def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
-    """Read a photo at the target size, premultiplied uint8 [height, width, 4].
-
-    If no width is set, a photo within 1 % or one pixel of the target width is not downsampled, nor, with factor 1, is a
-    smaller one.
+    """Read a photo at the target size, see `options_for`, premultiplied uint8 [height, width, 4].
 
     Raises:
         UserError: an unreadable image, a shape that is not its camera's, or an image smaller than the target.
     """
+    size, is_turned = size_as_read(photo)
+    return read_shrunk(photo.path, options_for(photo, size, options), is_turned)[0]
+
+
+def size_as_read(photo: Photo) -> tuple[tuple[int, int], bool]:
+    """Return the (width, height), px, of a photo's file, and whether it is turned by its EXIF orientation, its size as well.
+
+    Some tools turn photos before they find the cameras, others do not: it is turned if so, and only so, it has the shape of
+    its camera.
+
+    Raises:
+        UserError: an unreadable image, or one that has another shape in either way.
+    """
     width, height = size_of(photo.path)
-    if abs(height - width * photo.size[1] / photo.size[0]) > max(2.0, 0.01 * height):
-        raise UserError(
-            f'{photo.path}: found {width} x {height} px, expected the shape of its camera, {photo.size[0]} x {photo.size[1]}; '
-            'use the images that the cameras were made from'
-        )
+    if _has_shape((width, height), photo.size):
+        return (width, height), False
+    is_turned = is_on_its_side(photo.path)
+    if is_turned and _has_shape((height, width), photo.size):
+        return (height, width), True
+    also = f' ({height} x {width} px turned by its EXIF orientation)' if is_turned else ''
+    expected = f'{photo.size[0]} x {photo.size[1]}'
+    raise UserError(
+        f'{photo.path}: found {width} x {height} px{also}, expected the shape of its camera, {expected}; use the images that '
+        'the cameras were made from'
+    )
+
+
+def _has_shape(size: tuple[int, int], camera_size: tuple[int, int]) -> bool:
+    """Return whether an image has the shape of its camera's, to 1 % or 2 px, as smaller copies have rounded sizes."""
+    width, height = size
+    return abs(height - width * camera_size[1] / camera_size[0]) <= max(2.0, 0.01 * height)
+
+
+def options_for(photo: Photo, size: tuple[int, int], options: DataOptions) -> DataOptions:
+    """Return the options with the target width of a photo whose file has (width, height) `size`, px.
+
+    If no width is set, a photo within 1 % or one pixel of the target width is not downsampled, nor, with factor 1, is a
+    smaller one.
+    """
+    width = size[0]
     wanted = options.target_width(photo.size[0])
     is_close = abs(wanted - width) <= max(1.0, 0.01 * width)
     is_there = options.width is None and (is_close or (options.factor == 1 and wanted > width))
-    return read_shrunk(photo.path, dataclasses.replace(options, factor=1, width=width if is_there else wanted))[0]
+    return dataclasses.replace(options, factor=1, width=width if is_there else wanted)
 
 
 def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
@@ -192,18 +229,22 @@ def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
 def image_folder(root: str, full_width: int, options: DataOptions) -> str:
     """Choose the folder to read from `images`, `images_2`, ... in `root`: the smallest images that are as large as the target.
 
-    `full_width` is the width of `images`, px, also if these are missing. Without a target width or factor, the largest
-    images are read.
+    `full_width` is the width of the narrowest of `images`, px, also if these are missing. Without a target width or factor,
+    the largest images are read.
 
     Raises:
         UserError: no such folder, or only smaller images.
     """
-    there = {}
+    folders = {}
     for entry in os.scandir(root):
         match = re.fullmatch(r'images(?:_([1-9]\d{0,3}))?', entry.name)
-        if match and entry.is_dir() and images_below(entry.path):
-            there[int(match[1] or 1)] = entry.path
+        if match and entry.is_dir():
+            folders[int(match[1] or 1)] = entry.path
+    there = {factor: folder for factor, folder in folders.items() if images_below(folder)}
     found = ', '.join(os.path.basename(there[factor]) for factor in sorted(there))
+    if folders and not there:
+        folder = folders[min(folders)]
+        raise no_images(folder, files_below(folder))
     if not there:
         raise UserError(f'{root}: found no images, expected a folder images (or images_2, images_4, images_8) with files in it')
     wanted = full_width / options.width if options.width else options.factor
@@ -222,11 +263,18 @@ def image_folder(root: str, full_width: int, options: DataOptions) -> str:
 
 def list_images(folder: str) -> list[str]:
     """List the names of the image files in a folder, sorted."""
-    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(ENDINGS))
-    return [name for name in names if os.path.isfile(os.path.join(folder, name))]
+    return [name for name in sorted(os.listdir(folder)) if is_image(name) and os.path.isfile(os.path.join(folder, name))]
 
 
 def images_below(folder: str) -> list[str]:
     """List the image files in a folder and its subfolders, as paths from there, sorted."""
-    paths = (os.path.join(at, name) for at, _, names in os.walk(folder) for name in names)
-    return sorted(os.path.relpath(path, folder) for path in paths if path.lower().endswith(ENDINGS))
+    return [path for path in files_below(folder) if is_image(os.path.basename(path))]
+
+
+def files_below(folder: str) -> list[str]:
+    """List the files in a folder and those of its subfolders that may hold images, as paths from there, sorted."""
+    paths = []
+    for at, inner, names in os.walk(folder):
+        inner[:] = filter(is_folder_of_images, inner)
+        paths += [os.path.relpath(os.path.join(at, name), folder) for name in names]
+    return sorted(paths)

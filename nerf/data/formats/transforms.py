@@ -198,7 +198,7 @@ def image_files(folder: str, frames: list[Frame], options: DataOptions) -> list[
     widths = [_full_size(files, frame)[0] for frame in frames]
     if not any(widths):
         return [None] * len(frames)
-    inside = SceneFiles(image_folder(folder, max(widths), options))
+    inside = SceneFiles(image_folder(folder, min(filter(None, widths)), options))
     return [inside.find(frame.path.removeprefix(IMAGES)) for frame in frames]
 
 

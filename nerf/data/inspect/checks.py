@@ -27,12 +27,15 @@ FAR_FROM_TRAINING = 4.0  # relative to the spacing of the training cameras
 POINTS_OUTSIDE = 0.01
 EMPTY_BEFORE = 4.0  # depth of the nearest points, relative to near
 OFF_CENTRE = 0.25  # of the cameras' distance from the focus point
+NO_PARALLAX = 1e-3  # distance of the training cameras from each other, relative to the depth of the points: about 1 px
+NO_DISTANCE = 1e-4  # the same without points, world, in which scenes have a size of about 1
 SAMPLED_POINTS, SAMPLED_CAMERAS = 2000, 100
 
 
 def geometry_warnings(scene: Scene, options: DataOptions) -> list[str]:
     """Return the warnings about cameras and points."""
     found = [
+        _no_parallax(scene),
         _outside(scene, options),
         _off_centre(scene, options),
         _points_outside(scene),
@@ -63,6 +66,26 @@ def coordinates(point: np.ndarray) -> str:
 
 def _named(scene: Scene, is_found: np.ndarray) -> str:
     return listed(scene.names[i] for i in np.flatnonzero(is_found))
+
+
+def _no_parallax(scene: Scene) -> str | None:
+    """Warn of training cameras that stand in one place, as on a tripod: depth follows from what moves between photos."""
+    training = scene.indices('train')
+    if len(training) == 1:
+        return f'{scene.names[training[0]]} is the only training photo: no depth can be learned from one, add others'
+    positions = np.asarray(scene.cameras.camera_to_world[training, :, 3], np.float64)
+    apart = np.linalg.norm(positions - positions.mean(0), axis=1).max()
+    points = scene.points[:: -(-len(scene.points) // SAMPLED_POINTS) or 1]
+    seen = [depths_in_view(scene.cameras, i, points) for i in training[:: -(-len(training) // SAMPLED_CAMERAS)]]
+    depths = np.concatenate(seen)
+    depth = float(np.median(depths)) if len(depths) else NO_DISTANCE / NO_PARALLAX
+    if apart > NO_PARALLAX * depth:
+        return None
+    ratio = f' (within {apart:.1g} of its middle; what they show is {depth:.2g} away)' if len(depths) else ''
+    return (
+        f'all training photos are taken from one place{ratio}: without different places no depth can be learned, so take '
+        'photos from around'
+    )
 
 
 def _outside(scene: Scene, options: DataOptions) -> str | None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nerf.data.formats import BUILT_IN, FORMATS
-from nerf.data.formats.photos import ENDINGS
+from nerf.data.image_kinds import is_image
 from nerf.data.inspect.checks import coordinates, geometry_warnings, listed
 from nerf.data.inspect.measures import PhotoFacts, layout
 from nerf.data.options import DataOptions
@@ -67,7 +67,7 @@ def short_form(scene: Scene, source: Source) -> list[str]:
     inspect = f'python -m nerf.data.inspect {folder} --scene_type={scene_type}'
     lines = [
         f'scene {folder or "built in"} ({source.format}, {scene_type}): {_counts(scene)}, {_sizes(scene)}',
-        f'near, far {_range(scene, source)}; cameras {_span(layout(scene.cameras).distance)} from what they look at',
+        f'near, far {_range(scene, source)}; cameras {_stand(scene)}',
         *(f'warning: {each}' for each in warnings[:WARNINGS_AT_START]),
     ]
     if len(warnings) > WARNINGS_AT_START:
@@ -79,7 +79,7 @@ def how_split(scene: Scene) -> str:
     """Describe the splits: every Nth photo is held out, or they follow no such rule and so are given by the files."""
     held_out = scene.indices('test')
     if not len(held_out):
-        return 'none held out'
+        return 'none held out, so there will be no metrics'
     every = int(held_out[1]) if len(held_out) > 1 else len(scene.names)
     is_rule = all((split == 'test') == (i % every == 0) for i, split in enumerate(scene.split))
     return f'every {_ordinal(every)} is held out, by the order of names' if is_rule else 'splits as the scene has them'
@@ -92,8 +92,8 @@ def unused_images(source: Source) -> list[str]:
     """
     all_of_it = dataclasses.replace(source.options, test_every=None)
     used = {os.path.abspath(path) for path in FORMATS[source.format].sources(source.folder, all_of_it)}
-    folders = {os.path.dirname(path) for path in used if path.lower().endswith(ENDINGS)}
-    found = {entry.path for folder in folders for entry in os.scandir(folder) if entry.name.lower().endswith(ENDINGS)}
+    folders = {os.path.dirname(path) for path in used if is_image(os.path.basename(path))}
+    found = {entry.path for folder in folders for entry in os.scandir(folder) if is_image(entry.name)}
     names = {path: os.path.basename(path).lower() for path in found - used}
     return sorted(path for path, name in names.items() if not any(word in name for word in BESIDE_IMAGES))
 
@@ -194,6 +194,8 @@ def _range_source(scene: Scene, source: Source) -> str:
 
 def _layout_lines(scene: Scene) -> list[str]:
     stand = layout(scene.cameras)
+    if len(stand.next_place) == 1:
+        return [f'all in one place, {coordinates(np.asarray(scene.cameras.camera_to_world[0, :, 3], np.float64))}']
     between = f'{stand.next_place.mean():.3g} to the next one on average'
     if scene.cameras.ndc is not None:
         poses = np.asarray(scene.cameras.camera_to_world, np.float64)
@@ -208,6 +210,11 @@ def _layout_lines(scene: Scene) -> list[str]:
         f'{_span(stand.distance)} from what they look at, {coordinates(stand.focus)}',
         f'elevation {stand.elevation.min():.0f} .. {stand.elevation.max():.0f} degrees, {around}, {between}',
     ]
+
+
+def _stand(scene: Scene) -> str:
+    stand = layout(scene.cameras)
+    return f'{_span(stand.distance)} from what they look at' if len(stand.next_place) > 1 else 'all in one place'
 
 
 def _points(scene: Scene) -> str:

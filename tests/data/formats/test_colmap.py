@@ -135,20 +135,68 @@ def test_photos_without_pose_and_poses_without_photo_are_counted(folder, caplog)
     assert not caplog.records
     for i in (0, 3, 4, 5):
         (folder / 'images' / NAMES[i]).unlink()
-    Image.new('RGB', (12, 12)).save(folder / 'images' / 'blurred.png')
+    for name in ('blurred.png', '._blurred.png'):
+        Image.new('RGB', (12, 12)).save(folder / 'images' / name)
     scene = load(folder)
     assert scene.names == ('test_r_1', 'train_r_2', 'train_r_6', 'train_r_7', 'train_r_8')
     assert_same_cameras(scene)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ('WARNING', f'{folder}/sparse/0: 4 of its 9 images are not in {folder}/images and left out'),
-        ('INFO', f'{folder}/images: 1 images have no pose in {folder}/sparse/0 and are not used'),
+        ('WARNING', f'{folder}/images: 1 image has no pose in {folder}/sparse/0 and is not used (blurred.png)'),
     ]
     (folder / 'images' / NAMES[6]).unlink()
     with pytest.raises(UserError, match=r'sparse/0: 5 of its 9 images are not in .*/images; put those there'):
         load(folder)
 
 
-@pytest.mark.parametrize('place', ['sparse/0', 'sparse', 'colmap/sparse/0'])
+@pytest.mark.parametrize('ending', ['.bin', '.txt'])
+def test_of_several_models_the_one_with_the_most_images_is_used(folder, ending, caplog):
+    shutil.rmtree(folder / 'sparse')
+    cameras = built_in()[0]
+    for place, count in (('sparse/0', 2), ('sparse/2', 4), ('sparse/10', 9), ('colmap/sparse/0', 9)):
+        write_colmap(folder / place, jax.tree.map(lambda field, n=count: field[:n], cameras), NAMES[:count], ending=ending)
+    assert colmap.model_folder(str(folder)) == str(folder / 'sparse' / '10')
+    assert not caplog.records
+    assert_same_cameras(load(folder))
+    assert [record.getMessage() for record in caplog.records] == [
+        f'{folder}: sparse/10 with 9 images is used, not sparse/0 with 2, sparse/2 with 4, colmap/sparse/0 with 9'
+    ]
+    assert colmap.sources(str(folder), AS_THEY_ARE)[0] == str(folder / 'sparse' / '10' / f'cameras{ending}')
+
+
+def test_names_within_the_folder_of_the_scene(folder):
+    images = built_in()[1]
+    rewrite(folder, names=[f'images/{name}' for name in NAMES], points=POINTS)
+    assert_same_cameras(load(folder))
+    write_images(folder / 'images_2', NAMES, [image[: len(image) // 2, : image.shape[1] // 2] for image in images])
+    np.testing.assert_array_equal(load(folder, DataOptions(factor=2, normalise=False)).image(0), premultiply(images[0][:6, :6]))
+    shutil.rmtree(folder / 'images')
+    shutil.rmtree(folder / 'images_2')
+    with pytest.raises(UserError, match='found no images'):
+        load(folder)
+
+
+@pytest.mark.parametrize('place', ['rgb/', ''])
+def test_names_with_a_folder_that_is_not_called_images(folder, place, caplog):
+    shutil.rmtree(folder / 'images')
+    write_images(folder, [place + name for name in [*NAMES, 'more.png']], [*built_in()[1], built_in()[1][0]])
+    write_images(folder / 'depth', NAMES, built_in()[1])
+    rewrite(folder, names=[place + name for name in NAMES], points=POINTS)
+    assert_same_cameras(load(folder))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f'{folder}: 1 image has no pose in {folder}/sparse/0 and is not used ({place}more.png)'
+    assert set(colmap.sources(str(folder), AS_THEY_ARE)) >= {str(folder / (place + name)) for name in NAMES}
+
+
+def test_the_narrowest_photo_decides_which_copies_are_large_enough(folder):
+    """Widths are 12 to 8 px; copies of half of them are not wide enough for 6 px."""
+    write_images(folder / 'images_2', NAMES, [image[: len(image) // 2, : image.shape[1] // 2] for image in built_in()[1]])
+    scene = load(folder, DataOptions(width=6, normalise=False))
+    assert scene.cameras.width.tolist() == [6] * 9
+    np.testing.assert_array_equal(scene.image(8), shrink(built_in()[1][8], 6))
+
+
+@pytest.mark.parametrize('place', ['sparse/0', 'sparse', 'sparse/1', 'colmap/sparse/0'])
 def test_models_are_recognised_where_they_lie(folder, place):
     shutil.move(folder / 'sparse' / '0', folder / 'model')
     shutil.rmtree(folder / 'sparse')

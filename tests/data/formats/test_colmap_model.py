@@ -3,7 +3,7 @@ import pytest
 from written_model import CAMERAS, IMAGES, POINTS, WRITERS, image_bytes, image_lines, write
 
 from nerf.data.formats.colmap_cameras import ModelCamera
-from nerf.data.formats.colmap_model import read_model
+from nerf.data.formats.colmap_model import read_model, read_names
 from nerf.errors import UserError
 
 
@@ -113,12 +113,60 @@ def test_names_that_are_none(tmp_path):
         read_model(str(tmp_path))
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-be', 'utf-32'])
+def test_text_of_windows(tmp_path, encoding):
+    folder = write(tmp_path, '.txt', images=changed(IMAGES, 0, _4='é a.jpg'))
+    for part in ('cameras', 'images', 'points3D'):
+        text = (tmp_path / f'{part}.txt').read_text()
+        mark = '\ufeff' if encoding == 'utf-16-be' else ''
+        (tmp_path / f'{part}.txt').write_bytes((mark + text.replace('\n', '\r\n')).encode(encoding))
+    model = read_model(folder)
+    assert [image.name for image in model.images] == ['é a.jpg', 'left/b c.png', 'd.jpg'] == read_names(folder)
+    assert (len(model.cameras), len(model.points)) == (2, 3)
+    assert [image.seen.tolist() for image in model.images] == [[0, 2], [], [1]]
+
+
+def test_names_alone(tmp_path, ending):
+    assert read_names(write(tmp_path, ending)) == [row[4] for row in IMAGES]
+
+
+@pytest.mark.parametrize('other', [None, 'points3D.ply', 'points3D.txt'])
+def test_a_model_without_points(tmp_path, ending, other, caplog):
+    folder = write(tmp_path, ending)
+    (tmp_path / f'points3D{ending}').unlink()
+    if other == 'points3D.txt':
+        write(tmp_path / 'text', '.txt')
+        (tmp_path / 'text' / other).rename(tmp_path / other)
+        assert len(read_model(folder).points) == 3
+        assert not caplog.records
+        return
+    if other:
+        (tmp_path / other).write_bytes(b'ply')
+    model = read_model(folder)
+    assert model.points.shape == (0, 3)
+    assert [image.seen.tolist() for image in model.images] == [[], [], []]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f'{folder}: has no points3D.bin or .txt{" (points3D.ply is not read)" if other else ""}, so ')
+
+
+def test_files_of_either_kind_make_one_model_and_rigs_are_not_read(tmp_path):
+    write(tmp_path, '.bin')
+    write(tmp_path / 'text', '.txt', points=POINTS[:2])
+    for name in ('cameras', 'points3D'):
+        (tmp_path / f'{name}.bin').unlink()
+        (tmp_path / 'text' / f'{name}.txt').rename(tmp_path / f'{name}.txt')
+    for name in ('rigs.bin', 'frames.bin', 'project.ini'):
+        (tmp_path / name).write_bytes(b'\1')
+    model = read_model(str(tmp_path))
+    assert (len(model.cameras), len(model.images), len(model.points)) == (2, 3, 2)
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(UserError, match=r'found no COLMAP model, expected cameras\.bin, images\.bin and points3D\.bin'):
         read_model(str(tmp_path / 'none'))
     write(tmp_path, '.bin')
-    (tmp_path / 'points3D.bin').unlink()
-    with pytest.raises(UserError, match=r'points3D\.bin: no such file'):
+    (tmp_path / 'images.bin').unlink()
+    with pytest.raises(UserError, match=r'images\.bin: no such file, and no images\.txt; expected one beside'):
         read_model(str(tmp_path))
 
 
@@ -141,6 +189,6 @@ def test_lines_that_are_none_are_named(tmp_path, part, line, sentence):
     (tmp_path / f'{part}.txt').write_text(line)
     with pytest.raises(UserError, match=sentence):
         read_model(folder)
-    (tmp_path / f'{part}.txt').write_bytes(b'\xff\xfe')
-    with pytest.raises(UserError, match=rf'{part}\.txt: is not UTF-8'):
+    (tmp_path / f'{part}.txt').write_bytes(b'\xff\xff')
+    with pytest.raises(UserError, match=rf'{part}\.txt: is no text in UTF-8'):
         read_model(folder)

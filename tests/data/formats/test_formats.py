@@ -56,7 +56,7 @@ def test_a_scene_inside_wins_over_the_folder_itself(blender_folder):
         (['transforms_train.json'], ['transforms_train.json', 'transforms_test.json', 'train', 'train/1.jpg', 'notes.txt']),
         (['poses_bounds.npy'], ['poses_bounds.npy', 'images_8/1.jpg']),
         (['sparse/0/cameras.bin'], ['sparse/0', 'sparse', 'sparse/0/cameras.bin', 'sparse/0/images.bin', 'images']),
-        (['colmap/sparse/0/cameras.txt'], ['colmap/sparse/0/cameras.txt', 'colmap']),
+        (['colmap/sparse/0/cameras.txt', 'colmap/sparse/0/images.txt'], ['colmap/sparse/0/cameras.txt', 'colmap']),
     ],
 )
 def test_a_part_of_a_scene_stands_for_the_scene(tmp_path, scene, given):

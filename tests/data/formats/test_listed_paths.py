@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from nerf.data.formats.listed_paths import SceneFiles, find_image
+from nerf.data.formats.listed_paths import SceneFiles
 from nerf.errors import UserError
 
 NFC, NFD = (unicodedata.normalize(form, 'Küche/é') for form in ('NFC', 'NFD'))
@@ -51,14 +51,14 @@ def test_images_are_found_by_name_whatever_their_ending(scene, tmp_path):
         'C:\\a.JPG': None,
         str(tmp_path / 'in' / 'outside.png'): None,
     }.items():
-        assert find_image(folder, name) == (found and os.path.join(folder, found)), name
+        assert SceneFiles(folder).find(name) == (found and os.path.join(folder, found)), name
 
 
 @pytest.mark.parametrize(('on_disk', 'listed'), [(NFC, NFD), (NFD, NFC)])
 def test_names_are_compared_in_one_unicode_form(scene, on_disk, listed):
     assert on_disk != listed
     folder = scene(f'{on_disk}.JPG')
-    assert find_image(folder, f'{listed}.png') == os.path.join(folder, f'{on_disk}.JPG')
+    assert SceneFiles(folder).find(f'{listed}.png') == os.path.join(folder, f'{on_disk}.JPG')
     assert SceneFiles(folder).locate([listed, f'/moved/to/{listed}.jpg'], 'here') == [f'{on_disk}.JPG'] * 2
 
 

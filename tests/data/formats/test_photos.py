@@ -107,6 +107,29 @@ def test_an_image_of_another_shape_is_refused(photo):
     assert photos.read_photo(photo('c.png', size=(20, 16), camera_size=(20, 17)), DataOptions()).shape == (16, 20, 4)
 
 
+def test_a_photo_that_fits_only_if_turned_by_exif_is_turned(photo):
+    def turned(name, orientation, size, camera_size):
+        found = photo(name, size=size, camera_size=camera_size)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        pixels = pixels_of(found)
+        Image.fromarray(pixels).save(found.path, exif=exif)
+        return found, pixels
+
+    found, pixels = turned('a.png', 6, (20, 16), (32, 40))
+    other, as_is = turned('b.png', 6, (20, 20), (20, 20))  # fits in either way
+    scene = load([found, other], width=16)
+    np.testing.assert_array_equal(scene.image(0)[..., :3], np.rot90(pixels, -1))
+    assert (scene.camera(0).width, scene.camera(0).height) == (16, 20)
+    np.testing.assert_allclose(scene.camera(0).camera_to_pixel, [[20, 0, 5.5], [0, 15, 4.5], [0, 0, 1]])
+    np.testing.assert_array_equal(photos.read_photo(other, DataOptions())[..., :3], as_is)
+    neither, _ = turned('c.png', 6, (20, 16), (20, 40))
+    with pytest.raises(UserError, match=r'found 20 x 16 px \(16 x 20 px turned by its EXIF orientation\), .* camera, 20 x 40;'):
+        photos.read_photo(neither, DataOptions())
+    upside_down, pixels = turned('d.png', 3, (20, 16), (20, 16))
+    np.testing.assert_array_equal(photos.read_photo(upside_down, DataOptions())[..., :3], pixels)
+
+
 def test_lenses_that_bend(photo):
     bent = np.arange(8) / 100
     scene = load([photo('a.png'), photo('b.png', distortion=bent), photo('c.png', is_fisheye=True, distortion=-bent)])
@@ -158,6 +181,18 @@ def test_without_large_enough_images(sizes, tmp_path):
 def test_no_images_at_all(tmp_path):
     with pytest.raises(UserError, match='found no images, expected a folder images'):
         photos.image_folder(str(tmp_path), 4000, DataOptions())
+    (tmp_path / 'images_2' / 'a').mkdir(parents=True)
+    (tmp_path / 'images_2' / 'a' / 'b.NEF').touch()
+    with pytest.raises(UserError, match=r'images_2: found no images, but files that end in \.nef; expected \.png'):
+        photos.image_folder(str(tmp_path), 4000, DataOptions())
+
+
+def test_what_a_mac_adds_is_no_image(tmp_path):
+    for name in ('a.png', '._a.png', '.DS_Store', '__MACOSX/a.png', '.thumbnails/a.png', 'b/c.tiff', 'b/._c.tiff'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert photos.list_images(str(tmp_path)) == ['a.png']
+    assert photos.images_below(str(tmp_path)) == ['a.png', 'b/c.tiff']
 
 
 def test_images_are_listed_by_their_endings(tmp_path):

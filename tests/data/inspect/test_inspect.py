@@ -129,6 +129,30 @@ def test_cameras_outside_of_the_bounds(options, distance, said):
     assert geometry_warnings(inside, options) == []
 
 
+def test_cameras_in_one_place():
+    """They turn, and their places differ by rounding alone; a held-out one elsewhere teaches nothing."""
+    scene = ring([0, 30, 60, 90], ['train'] * 3 + ['test'])
+    poses = scene.cameras.camera_to_world.copy()
+    poses[:3, :, 3] = [4, 0, 0] + 1e-6 * np.eye(3)
+    still = dataclasses.replace(scene, cameras=scene.cameras.replace(camera_to_world=poses))
+    warning = geometry_warnings(still, OBJECT)[0]
+    assert warning.startswith('all training photos are taken from one place: without different places no depth can be learned')
+    assert f'warning: {warning}' in short_form(still, BUILT_IN)
+    far = dataclasses.replace(scene, points=np.array([[-9000.0, 0, 0]], np.float32))  # about 2 from their middle
+    assert ' (within 2 of its middle; what they show is 8.4e+03 away): without' in geometry_warnings(far, OBJECT)[0]
+    nearer = dataclasses.replace(scene, points=np.array([[-900.0, 0, 0]], np.float32))
+    assert not [each for each in geometry_warnings(nearer, OBJECT) if 'one place' in each]
+    poses[:, :, 3] = [4, 0, 0]
+    text, _ = inspect(dataclasses.replace(scene, cameras=scene.cameras.replace(camera_to_world=poses)), BUILT_IN)
+    assert 'cameras    all in one place, (4.00, 0.00, 0.00)' in text.splitlines()
+    assert 'inf' not in text
+
+
+def test_one_training_photo():
+    warnings = geometry_warnings(ring([0, 90], ['train', 'test']), OBJECT)
+    assert warnings[0] == 'train_000 is the only training photo: no depth can be learned from one, add others'
+
+
 def test_cameras_that_look_past_the_origin():
     scene = ring([0, 90, 200], ['train', 'train', 'test'])
     poses = scene.cameras.camera_to_world.copy()
@@ -159,9 +183,9 @@ def test_points_outside_of_near_and_far():
     x = np.array([3.0] * 30 + [0.0] * 60 + [-4.0] * 10 + [5.0] * 50)  # the last ones behind it
     scene = dataclasses.replace(scene, points=np.stack([x, 0 * x, 0 * x], 1).astype(np.float32))
     assert sorted(depths_in_view(scene.cameras, 0, scene.points)) == [1] * 30 + [4] * 60 + [8] * 10
-    assert geometry_warnings(scene, OBJECT)[0].startswith('30% of the points in view lie before near and 10% behind far')
+    assert geometry_warnings(scene, OBJECT)[1].startswith('30% of the points in view lie before near and 10% behind far')
     beside = dataclasses.replace(scene, points=scene.points + np.array([0, 0, 9], np.float32))
-    assert geometry_warnings(beside, OBJECT) == []  # nobody sees them
+    assert len(geometry_warnings(beside, OBJECT)) == 1  # nobody sees them
     lens = scene.cameras.camera_to_pixel.copy()
     lens[:, 1, 2] = 1  # the lens looks down: one of two points, 2 above and 2 below the axis, is in the picture
     scene.cameras.camera_to_pixel[:] = lens
@@ -236,7 +260,7 @@ def test_measures_of_one_photo():
         (['test', 'train', 'train', 'test'], 'every 3rd is held out, by the order of names'),
         (['train', 'train', 'test', 'test'], 'splits as the scene has them'),
         (['test', 'train', 'val', 'train'], 'every 4th is held out, by the order of names'),
-        (['train', 'train'], 'none held out'),
+        (['train', 'train'], 'none held out, so there will be no metrics'),
     ],
 )
 def test_how_the_splits_were_chosen(split, said):
