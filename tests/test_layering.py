@@ -46,7 +46,7 @@ ROWS = {
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
     'configs': Row('nerf.config nerf.config_ranges configs configs.*', CORE, 'ml_collections'),
     'data': Row(
-        'nerf.data nerf.data.scene nerf.data.names nerf.data.stored_cameras'
+        'nerf.data nerf.data.scene nerf.data.names nerf.data.stored_cameras nerf.data.reading'
         ' nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
         ' nerf.data.formats'
         ' nerf.data.formats.* nerf.data.built_in nerf.data.built_in.* nerf.data.procedural nerf.data.multiscale nerf.data.feed'

@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import struct
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,7 @@ LOG = logging.getLogger('nerf')
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 # Not all formats of Pillow: for PostScript it starts an external program.
 KINDS = ('PNG', 'JPEG', 'WEBP', 'TIFF')
+BAND = 64  # rows that are averaged at a time
 DEFLATE = 1032  # highest compression ratio of deflate
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
@@ -39,7 +41,7 @@ def read_image(path: str) -> np.ndarray:
             _expect_usable(path, image)
             if image.mode not in ('RGB', 'RGBA'):
                 _say_converted(os.path.dirname(path), image.mode)
-            return np.array(image.convert('RGBA'))
+            return np.asarray(image.convert('RGBA'))
     except UserError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged files
@@ -60,6 +62,20 @@ def size_of(path: str) -> tuple[int, int]:
         raise UserError(f'{path}: no such image file; check the names in the scene against the files') from None
     except Exception as error:  # decoders raise almost anything on damaged files
         raise UserError(f'{path}: cannot be read as an image ({" ".join(str(error).split())}); replace the file') from error
+
+
+def shrunk_size(path: str, size: tuple[int, int], options: DataOptions) -> tuple[int, int]:
+    """Return the (width, height), px, that `read_shrunk` gives an image of (width, height) `size` on disk.
+
+    Raises:
+        UserError: the target width is larger than the image; the message names the file.
+    """
+    width = options.target_width(size[0])
+    try:
+        _expect_smaller(size[0], width)
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from error
+    return width, _shrunk_height(size, width)
 
 
 def read_shrunk(path: str, options: DataOptions) -> tuple[np.ndarray, tuple[int, int]]:
@@ -95,12 +111,10 @@ def shrink(straight: np.ndarray, width: int) -> np.ndarray:
     Raises:
         UserError: `width` is larger than the image.
     """
-    _expect_smaller(straight, width)
+    _expect_smaller(straight.shape[1], width)
     if width == straight.shape[1]:
         return premultiply(straight)
-    alpha = straight[..., 3].astype(np.float64)
-    light = [_area_average(straight[..., i] * alpha, width) / 255 for i in range(3)]
-    return np.rint(np.stack([*light, _area_average(alpha, width)], axis=-1)).astype(np.uint8)
+    return _area_average(straight, width, _times_alpha, lambda light: np.rint(light / [255, 255, 255, 1]))
 
 
 def shrink_paper(straight: np.ndarray, width: int) -> np.ndarray:
@@ -111,35 +125,68 @@ def shrink_paper(straight: np.ndarray, width: int) -> np.ndarray:
     Raises:
         UserError: `width` is larger than the image.
     """
-    _expect_smaller(straight, width)
-    channels = [_area_average(straight[..., i].astype(np.float64), width) for i in range(4)]
-    return premultiply(np.stack(channels, axis=-1).astype(np.uint8))
+    _expect_smaller(straight.shape[1], width)
+    return premultiply(_area_average(straight, width, lambda rows: rows.astype(np.uint32), np.trunc))
 
 
-def _area_average(channel: np.ndarray, width: int) -> np.ndarray:
-    """Average over the area that each new pixel covers, float64 [h, w] -> [round(h width / w), width].
+def _shrunk_height(size: tuple[int, int], width: int) -> int:
+    return max(1, round(size[1] * width / size[0]))
 
+
+def _times_alpha(rows: np.ndarray) -> np.ndarray:
+    """Multiply straight colours, uint8 [h, w, 4], by alpha: 255 times the premultiplied ones, uint32."""
+    values = rows.astype(np.uint32)
+    alpha = values[..., 3].copy()
+    for i in range(3):  # each by itself: numpy is slow along an axis of length 3
+        values[..., i] *= alpha
+    return values
+
+
+def _area_average(
+    image: np.ndarray,
+    width: int,
+    values_of: Callable[[np.ndarray], np.ndarray],
+    rounded: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Average over the area that each new pixel covers, uint8 [h, w, 4] -> [round(h width / w), width, 4].
+
+    What is averaged is `values_of` rows, uint32, and of the averages, float64, what is `rounded` is kept. Only some rows
+    are held in these types at a time: a photo of many pixels takes little more memory than its bytes.
     Pillow's BOX filter is not used: it takes whole pixels only, so it is uneven where the ratio of the sizes is no integer.
     """
-    height = max(1, round(channel.shape[0] * width / channel.shape[1]))
-    return _average_rows(_average_rows(channel, height).T, width).T
+    rows, columns = image.shape[:2]
+    height = _shrunk_height((columns, rows), width)
+    whole, rest = np.divmod(np.arange(height + 1) * rows, height)
+    averages = np.empty((height, width, 4), np.uint8)
+    above = np.zeros((1, columns, 4), np.uint32)  # sum of all rows above those at hand; 2^16 rows of 255^2 fit
+    band = max(1, BAND * height // rows)
+    for start in range(0, height, band):
+        edges = slice(start, min(start + band, height) + 1)
+        row = whole[edges] - whole[start]
+        values = values_of(image[whole[start] : whole[start] + row[-1] + 1])
+        between = np.add.reduceat(values[: row[-1]], row[:-1], axis=0, dtype=np.uint32)
+        integral = np.concatenate([above, between]).cumsum(axis=0, dtype=np.uint32)
+        # At the end of the image, the row below does not exist, and no part of it is taken.
+        at_edges = integral + (rest[edges] / height)[:, None, None] * values[np.minimum(row, len(values) - 1)]
+        above = integral[-1:]
+        average = _average_columns(np.diff(at_edges, axis=0) * height / rows, width)
+        averages[edges][: len(average)] = rounded(average)
+    return averages
 
 
-def _average_rows(values: np.ndarray, count: int) -> np.ndarray:
-    """Average each of `count` equal parts of the rows, float64 [n, m] -> [count, m], by differences of the cumulative sum."""
-    rows = len(values)
-    if count == rows:
-        return values
-    integral = np.zeros((rows + 1, values.shape[1]))
-    np.cumsum(values, axis=0, out=integral[1:])
-    whole, rest = np.divmod(np.arange(count + 1) * rows, count)
-    at_edges = integral[whole] + (rest / count)[:, None] * values[np.minimum(whole, rows - 1)]
-    return np.diff(at_edges, axis=0) * count / rows
+def _average_columns(values: np.ndarray, count: int) -> np.ndarray:
+    """Average each of `count` equal parts of the columns, float64 [h, n, c] -> [h, count, c], by a cumulative sum."""
+    columns = values.shape[1]
+    whole, rest = np.divmod(np.arange(count + 1) * columns, count)
+    integral = np.zeros((values.shape[0], columns + 1, values.shape[2]))
+    np.cumsum(values, axis=1, out=integral[:, 1:])
+    at_edges = integral[:, whole] + (rest / count)[:, None] * values[:, np.minimum(whole, columns - 1)]
+    return np.diff(at_edges, axis=1) * count / columns
 
 
-def _expect_smaller(straight: np.ndarray, width: int) -> None:
-    if width > straight.shape[1]:
-        raise UserError(f'width {width} asked for, but the image has {straight.shape[1]} px; ask for that or less')
+def _expect_smaller(full_width: int, width: int) -> None:
+    if width > full_width:
+        raise UserError(f'width {width} asked for, but the image has {full_width} px; ask for that or less')
 
 
 def _expect_usable(path: str, image: Image.Image) -> None:

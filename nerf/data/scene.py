@@ -34,6 +34,8 @@ class Scene:
         cameras: a `Camera` of numpy arrays with a leading image axis.
         weights: weight in the loss of each pixel of an image, float32 [images]; 1 unless given.
         points: float32 [n, 3], world, surface points, such as those of a COLMAP model; n may be 0.
+        used: bool [sum of width x height], in the order of `pixels`: False where a mask takes a pixel out of the loss and of
+            the metrics; None: no image has a mask.
     """
 
     names: tuple[str, ...]
@@ -42,6 +44,7 @@ class Scene:
     cameras: Camera
     weights: np.ndarray | None = None
     points: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3), np.float32))
+    used: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.weights is None:
@@ -62,6 +65,13 @@ class Scene:
         start, stop = self.offsets[index : index + 2]
         return self.pixels[start:stop].reshape(int(self.cameras.height[index]), int(self.cameras.width[index]), 4)
 
+    def mask(self, index: int) -> np.ndarray | None:
+        """Return where one image is used, bool [height, width]; None if no image of the scene has a mask."""
+        if self.used is None:
+            return None
+        start, stop = self.offsets[index : index + 2]
+        return self.used[start:stop].reshape(int(self.cameras.height[index]), int(self.cameras.width[index]))
+
     def stem(self, index: int) -> str:
         """Return an image's name without its split (`r_0`), unique within the split; renders are named by it."""
         return stem_of(self.names[index], self.split[index])
@@ -80,25 +90,45 @@ def make_scene(
 ) -> Scene:
     """Make a checked `Scene` from premultiplied uint8 images [height, width, 4] and their stacked cameras.
 
+    The images are copied; loaders of files, which may be many, fill the buffer themselves and call `checked`.
     `weights` [images] are the weights in the loss of each pixel of an image; None: all 1.
 
     Raises:
-        UserError: an invalid name, camera or distortion, an image that is not uint8 or not of its camera's size, a weight
-            that is not positive, no training image.
+        UserError: as `checked`, or an image that is not uint8 or not of its camera's size.
     """
-    check_names(names, split)
     for i, (name, image) in enumerate(zip(names, images, strict=True)):
         size = (int(cameras.height[i]), int(cameras.width[i]))
         if image.shape != (*size, 4) or image.dtype != np.uint8:
             raise UserError(f'image {name}: found {image.dtype} {image.shape}, expected uint8 {(*size, 4)} by its camera')
-        check_camera(name, cameras.at(i))
-    check_lenses(names, cameras)
-    if 'train' not in split:
-        raise UserError(f'no training image among {len(names)}: check the split files')
-    scene = Scene(tuple(names), tuple(split), np.concatenate([image.reshape(-1, 4) for image in images]), cameras, weights)
+    pixels = np.concatenate([image.reshape(-1, 4) for image in images]) if images else np.zeros((0, 4), np.uint8)
+    return checked(Scene(tuple(names), tuple(split), pixels, cameras, weights))
+
+
+def checked(scene: Scene) -> Scene:
+    """Return the scene if it can be trained on.
+
+    Raises:
+        UserError: an invalid name, camera or distortion, pixels that are not those of the cameras, a weight that is not
+            positive, an image of which nothing is used, no training image.
+    """
+    check_names(scene.names, scene.split)
+    for i, name in enumerate(scene.names):
+        check_camera(name, scene.cameras.at(i))
+    check_lenses(scene.names, scene.cameras)
+    count = int(scene.offsets[-1])
+    if scene.pixels.shape != (count, 4) or scene.pixels.dtype != np.uint8:
+        raise UserError(f'found pixels {scene.pixels.dtype} {scene.pixels.shape}, expected uint8 {(count, 4)} by the cameras')
+    if 'train' not in scene.split:
+        raise UserError(f'no training image among {len(scene.names)}: check the split files')
     for name, weight in zip(scene.names, scene.weights, strict=True):
         if not 0 < weight < LARGEST:
             raise UserError(f'image {name}: weight {weight} found, expected a positive number below {LARGEST:g}')
+    if scene.used is not None:
+        if scene.used.shape != (count,) or scene.used.dtype != bool:
+            raise UserError(f'found masks {scene.used.dtype} {scene.used.shape}, expected bool {(count,)} by the cameras')
+        for i, name in enumerate(scene.names):
+            if not scene.mask(i).any():
+                raise UserError(f'image {name}: its mask leaves nothing of it, expected white where it is used: leave it out')
     return scene
 
 

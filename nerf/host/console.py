@@ -11,6 +11,7 @@ import tqdm
 from absl import logging as absl_logging
 
 _log = logging.getLogger('nerf')
+SAY_EVERY = 10.0  # seconds between two lines of a `Progress` that is no bar
 
 
 def set_up_logging(is_quiet: bool = False) -> None:
@@ -49,15 +50,31 @@ class _AboveBar(logging.Handler):
 class Progress:
     """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds."""
 
-    def __init__(self, what: str, total: int, done: int = 0, is_quiet: bool = False) -> None:
-        """Start the report: `what` is done `total` times, of which `done` are finished already."""
+    def __init__(
+        self, what: str, total: int, done: int = 0, is_quiet: bool = False, unit: str = '', after: float = 0.0
+    ) -> None:
+        """Start the report: `what` is done `total` times, of which `done` are finished already.
+
+        `unit` names what is counted, beside the rate. In the first `after` seconds nothing is shown: what is done by then
+        needs no report.
+        """
         self.what, self.total, self.done = what, total, done
-        self._first, self._started, self._said = done, time.monotonic(), time.monotonic()
+        self._unit = f' {unit}' if unit else ''
+        self._first, self._started, self._after = done, time.monotonic(), after
+        self._said = self._started if not after else None
         self._bar = None
         self._is_quiet = is_quiet
         if sys.stdout is not None and sys.stdout.isatty() and not is_quiet:
             with losing_output():
-                self._bar = tqdm.tqdm(desc=what, total=total, initial=done, dynamic_ncols=True, file=sys.stdout)
+                self._bar = tqdm.tqdm(
+                    desc=what,
+                    total=total,
+                    initial=done,
+                    dynamic_ncols=True,
+                    file=sys.stdout,
+                    unit=self._unit or 'it',
+                    delay=after,
+                )
 
     def advance(self, note: str = '') -> None:
         """Count one more as done, and show `note` beside the progress."""
@@ -68,12 +85,17 @@ class Progress:
                 self._bar.update()
             return
         now = time.monotonic()
-        if not self._is_quiet and (now - self._said > 10 or self.done == self.total):
+        if not self._is_quiet and self._is_due(now):
             self._said = now
             rate = (self.done - self._first) / max(now - self._started, 1e-9)
             left = (self.total - self.done) / rate
             note = f', {note}' if note else ''
-            _log.info('%s %d/%d, %.2f/s, %.0f s left%s', self.what, self.done, self.total, rate, left, note)
+            _log.info('%s %d/%d, %.2f%s/s, %.0f s left%s', self.what, self.done, self.total, rate, self._unit, left, note)
+
+    def _is_due(self, now: float) -> bool:
+        if now - self._started < self._after:
+            return False
+        return self._said is None or now - self._said > SAY_EVERY or self.done == self.total
 
     def close(self) -> None:
         """Close the bar, leaving its last state on the screen."""

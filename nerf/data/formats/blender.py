@@ -6,16 +6,16 @@ of view in radians, so the focal length is 0.5 width / tan(0.5 camera_angle_x).
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
-from nerf.data.images import read_shrunk
+from nerf.data.images import read_shrunk, shrunk_size, size_of
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
-from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.data.reading import fill_pixels, map_files
+from nerf.data.scene import SPLITS, Scene, check_camera, checked, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
@@ -46,9 +46,8 @@ def load(folder: str, options: DataOptions) -> Scene:
         UserError: a missing, damaged or invalid file; the message names it.
     """
     frames = read_frames(folder, options)
-    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-        images, full_sizes = zip(*pool.map(lambda frame: read_shrunk(frame.path, options), frames), strict=True)
-    sizes = np.array([image.shape[1::-1] for image in images])
+    full_sizes = map_files(lambda frame: size_of(frame.path), frames)
+    sizes = np.array([shrunk_size(frame.path, size, options) for frame, size in zip(frames, full_sizes, strict=True)])
     cameras = stack_cameras(
         np.stack([frame.pose for frame in frames]),
         _lenses(np.array([frame.angle for frame in frames]), sizes, np.array(full_sizes)),
@@ -58,7 +57,9 @@ def load(folder: str, options: DataOptions) -> Scene:
     )
     for i, frame in enumerate(frames):
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
-    return make_scene([frame.name for frame in frames], [frame.split for frame in frames], images, cameras)
+    pixels = fill_pixels(folder, full_sizes, sizes, lambda i: read_shrunk(frames[i].path, options)[0])
+    names, split = tuple(frame.name for frame in frames), tuple(frame.split for frame in frames)
+    return checked(Scene(names, split, pixels, cameras))
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:

@@ -23,7 +23,7 @@ from nerf.data.images import size_of
 from nerf.data.names import check_names
 from nerf.data.options import DataOptions
 from nerf.data.poses import Frame
-from nerf.data.scene import Scene, make_scene
+from nerf.data.scene import Scene, checked
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
@@ -74,7 +74,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     ]
     names = [f'{photo.split}_{os.path.splitext(os.path.basename(photo.name))[0]}' for photo in photos]
     check_names(names, [photo.split for photo in photos], folder)
-    images, cameras = read_photos(folder, photos, options)
+    pixels, cameras = read_photos(folder, photos, options)
     poses = np.stack([photo.pose for photo in photos])
     middle = setups['train'].middle
     distance = np.linalg.norm(poses[:, :, 3] - middle, axis=1).mean()
@@ -86,7 +86,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         near=np.full(len(photos), near, np.float32),
         far=np.full(len(photos), far, np.float32),
     )
-    return make_scene(names, [photo.split for photo in photos], images, cameras)
+    return checked(Scene(tuple(names), tuple(photo.split for photo in photos), pixels, cameras))
 
 
 def _is_split(folder: str) -> bool:

@@ -10,16 +10,16 @@ The output of `python -m nerf.data.multiscale` and that of mip-NeRF's own script
 
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, read_json
-from nerf.data.images import premultiply, read_image
+from nerf.data.images import premultiply, read_image, size_of
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
-from nerf.data.scene import SPLITS, Scene, check_camera, make_scene, stack_cameras
+from nerf.data.reading import fill_pixels, map_files
+from nerf.data.scene import SPLITS, Scene, check_camera, checked, stack_cameras
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
 
@@ -62,23 +62,23 @@ def load(folder: str, options: DataOptions) -> Scene:
         asked = f'width={options.width}' if options.width is not None else f'factor={options.factor}'
         raise UserError(f'{folder}: holds each view at several sizes already, but data.{asked} was asked for; leave it out')
     entries = read_entries(folder, options)
-    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-        images = list(pool.map(_read_whole, entries))
     numbers = {key: np.stack([entry.numbers[key] for entry in entries]) for key in SHAPES}
+    sizes = np.array(map_files(_size_of, entries))
     cameras = stack_cameras(
         numbers['cam2world'][:, :3],
         _lenses(numbers),
-        np.stack([numbers['width'], numbers['height']], axis=1),
+        sizes,
         numbers['near'] if options.near is None else options.near,
         numbers['far'] if options.far is None else options.far,
     )
     for i, entry in enumerate(entries):
         check_camera(f'{entry.name} in {os.path.join(folder, FILE)}', cameras.at(i))
-    names, split = [entry.name for entry in entries], [entry.split for entry in entries]
-    with np.errstate(over='ignore'):  # overflow to infinity is refused by `make_scene`
+    pixels = fill_pixels(folder, sizes, sizes, lambda i: premultiply(read_image(entries[i].path)))
+    names, split = tuple(entry.name for entry in entries), tuple(entry.split for entry in entries)
+    with np.errstate(over='ignore'):  # overflow to infinity is refused by `checked`
         weights = numbers['lossmult'].astype(np.float32) if options.area_weighting else None
     try:
-        return make_scene(names, split, images, cameras, weights)
+        return checked(Scene(names, split, pixels, cameras, weights))
     except UserError as error:
         raise UserError(f'{os.path.join(folder, FILE)}: {error}') from error
 
@@ -166,14 +166,14 @@ def _names(paths: list[str], where: str) -> list[str]:
     raise UserError(f'{where}: lists an image twice; expected each file_path once')
 
 
-def _read_whole(entry: Entry) -> np.ndarray:
-    """Read one image, premultiplied, and check its size against `FILE`."""
-    straight = read_image(entry.path)
-    expected = (int(entry.numbers['height']), int(entry.numbers['width']))
-    if straight.shape[:2] != expected:
-        found, said = (f'{size[1]} x {size[0]}' for size in (straight.shape, expected))
+def _size_of(entry: Entry) -> tuple[int, int]:
+    """Return the (width, height) of one image, px, and check it against `FILE`."""
+    size = size_of(entry.path)
+    expected = entry.numbers['width'], entry.numbers['height']
+    if size != expected:
+        found, said = (f'{width:.0f} x {height:.0f}' for width, height in (size, expected))
         raise UserError(f'{entry.path}: found {found} px, expected {said} by {FILE}; convert the scene anew')
-    return premultiply(straight)
+    return size
 
 
 def _lenses(numbers: dict[str, np.ndarray]) -> np.ndarray:

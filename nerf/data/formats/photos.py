@@ -5,15 +5,15 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from nerf.data.images import read_shrunk, size_of
+from nerf.data.images import read_shrunk, shrunk_size, size_of
 from nerf.data.names import are_distinct, check_names, same_file
 from nerf.data.options import DataOptions
 from nerf.data.placement import place
-from nerf.data.scene import Scene, check_camera, make_scene, stack_cameras
+from nerf.data.reading import fill_pixels, map_files
+from nerf.data.scene import Scene, check_camera, checked, stack_cameras
 from nerf.data.splits import hold_out
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
@@ -74,10 +74,10 @@ def assemble(
         )
     names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
     check_names(names, split, where)
-    images, cameras = read_photos(where, photos, options)
+    pixels, cameras = read_photos(where, photos, options)
     poses = np.stack([photo.pose for photo in photos])
     cameras, points = place(cameras, poses, points, bounds, options)
-    return dataclasses.replace(make_scene(names, split, images, cameras), points=points)
+    return checked(Scene(tuple(names), tuple(split), pixels, cameras, points=points))
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
@@ -106,16 +106,22 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
     raise UserError(f'{where}: lists the image {twice!r} twice; expected each once')
 
 
-def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[list[np.ndarray], Camera]:
-    """Read the photos at the target size; also return their stacked cameras (see `cameras_of`), scaled to that size.
+def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[np.ndarray, Camera]:
+    """Read the photos at the target size, uint8 [sum of width x height, 4]; also return their cameras, scaled to that size.
 
     Raises:
         UserError: an invalid camera or image, named by the message.
     """
     cameras = cameras_of(where, photos)
-    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-        images = list(pool.map(lambda photo: read_photo(photo, options), photos))
-    return images, resized(cameras, np.array([image.shape[1::-1] for image in images]))
+    full_sizes = map_files(lambda photo: size_of(photo.path), photos)
+    sizes = np.array(
+        [
+            shrunk_size(photo.path, size, options_for(photo, size, options))
+            for photo, size in zip(photos, full_sizes, strict=True)
+        ]
+    )
+    pixels = fill_pixels(where, full_sizes, sizes, lambda i: read_photo(photos[i], options))
+    return pixels, resized(cameras, sizes)
 
 
 def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
@@ -142,15 +148,24 @@ def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
 
 
 def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
-    """Read a photo at the target size, premultiplied uint8 [height, width, 4].
+    """Read a photo at the target size, see `options_for`, premultiplied uint8 [height, width, 4].
+
+    Raises:
+        UserError: an unreadable image, a shape that is not its camera's, or an image smaller than the target.
+    """
+    return read_shrunk(photo.path, options_for(photo, size_of(photo.path), options))[0]
+
+
+def options_for(photo: Photo, size: tuple[int, int], options: DataOptions) -> DataOptions:
+    """Return the options with the target width of a photo whose file has (width, height) `size`, px.
 
     If no width is set, a photo within 1 % or one pixel of the target width is not downsampled, nor, with factor 1, is a
     smaller one.
 
     Raises:
-        UserError: an unreadable image, a shape that is not its camera's, or an image smaller than the target.
+        UserError: its shape is not its camera's.
     """
-    width, height = size_of(photo.path)
+    width, height = size
     if abs(height - width * photo.size[1] / photo.size[0]) > max(2.0, 0.01 * height):
         raise UserError(
             f'{photo.path}: found {width} x {height} px, expected the shape of its camera, {photo.size[0]} x {photo.size[1]}; '
@@ -159,7 +174,7 @@ def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
     wanted = options.target_width(photo.size[0])
     is_close = abs(wanted - width) <= max(1.0, 0.01 * width)
     is_there = options.width is None and (is_close or (options.factor == 1 and wanted > width))
-    return read_shrunk(photo.path, dataclasses.replace(options, factor=1, width=width if is_there else wanted))[0]
+    return dataclasses.replace(options, factor=1, width=width if is_there else wanted)
 
 
 def resized(cameras: Camera, sizes: np.ndarray) -> Camera:
