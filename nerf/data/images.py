@@ -31,6 +31,20 @@ def read_image(path: str) -> np.ndarray:
     Raises:
         UserError: a missing file, a damaged image, more than 8 bits per channel, or too many pixels.
     """
+    return _read(path, 'RGBA')
+
+
+def read_grey(path: str) -> np.ndarray:
+    """Read an image file as grey, uint8 [height, width], as masks are; alpha is ignored.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, 'L')
+
+
+def _read(path: str, mode: str) -> np.ndarray:
+    """Read an image file as one of Pillow's modes of 8 bits."""
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such image file; check the names in the scene against the files')
     try:
@@ -39,9 +53,9 @@ def read_image(path: str) -> np.ndarray:
             raise UserError(f'{path}: found {bits} bits per channel, expected 8; convert the image first')
         with Image.open(path, formats=KINDS) as image:
             _expect_usable(path, image)
-            if image.mode not in ('RGB', 'RGBA'):
+            if mode == 'RGBA' and image.mode not in ('RGB', 'RGBA'):
                 _say_converted(os.path.dirname(path), image.mode)
-            return np.asarray(image.convert('RGBA'))
+            return np.asarray(image.convert(mode))
     except UserError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged files

@@ -15,19 +15,24 @@ class Metric:
     """One metric.
 
     Attributes:
-        compute: (prediction, truth), both uint8 [h, w, 3], -> a number; NaN where it has no value, as for pictures too small.
+        compute: (prediction, truth, used) -> a number; the pictures are uint8 [h, w, 3], and of them only the pixels count
+            where `used`, bool [h, w], is True, or all if it is None. NaN where it has no value, as for pictures too small.
         label: in tables and in the log, with its unit.
         decimals: in tables.
     """
 
-    compute: Callable[[np.ndarray, np.ndarray], float]
+    compute: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]
     label: str
     decimals: int
 
 
-def psnr(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Compute the peak signal-to-noise ratio of two uint8 images, dB: -10 log10(mean((p - t)^2)) with values in [0, 1]."""
+def psnr(prediction: np.ndarray, truth: np.ndarray, used: np.ndarray | None = None) -> float:
+    """Compute the peak signal-to-noise ratio of two uint8 images, dB: -10 log10(mean((p - t)^2)) with values in [0, 1].
+
+    The mean is over the pixels where `used`, bool [h, w], is True, or all.
+    """
     difference = (prediction.astype(np.float64) - truth.astype(np.float64)) / 255
+    difference = difference if used is None else difference[used]
     return float(-10 * np.log10(max(np.mean(difference**2), 1e-12)))
 
 
@@ -41,17 +46,28 @@ def blur(image: np.ndarray, sigma: float = 1.5, taps: int = 11) -> np.ndarray:
     return sum(k * rows[:, i : i + width] for i, k in enumerate(kernel))
 
 
-def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
+def ssim(prediction: np.ndarray, truth: np.ndarray, used: np.ndarray | None = None) -> float:
     """Compute the structural similarity of two uint8 images [h, w, c] (Wang et al. 2004, as in `tf.image.ssim`).
 
-    NaN for images smaller than its window of 11 pixels.
+    With `used`, bool [h, w], each window's means weight a pixel by its Gaussian where it is True and by 0 elsewhere, and
+    the result is the mean over windows whose middle is used: other pixels count nowhere.
+    NaN for images smaller than the window of 11 pixels, or none of whose windows' middles are used.
     """
     if min(truth.shape[:2]) < 11:
         return float('nan')
     p, t = prediction.astype(np.float64) / 255, truth.astype(np.float64) / 255
-    mean_p, mean_t = blur(p), blur(t)
-    var_p, var_t = blur(p * p) - mean_p**2, blur(t * t) - mean_t**2
-    cov = blur(p * t) - mean_p * mean_t
+    local = blur
+    if used is not None:
+        middle, share = used[5:-5, 5:-5], blur(used[..., None].astype(np.float64))
+        if not middle.any():
+            return float('nan')
+
+        def local(image: np.ndarray) -> np.ndarray:
+            return blur(image * used[..., None])[middle] / share[middle]
+
+    mean_p, mean_t = local(p), local(t)
+    var_p, var_t = local(p * p) - mean_p**2, local(t * t) - mean_t**2
+    cov = local(p * t) - mean_p * mean_t
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_p * mean_t + c1) / (mean_p**2 + mean_t**2 + c1)
     structure = (2 * cov + c2) / (var_p + var_t + c2)

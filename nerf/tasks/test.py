@@ -61,7 +61,8 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     for i in test:
         truth = evaluation.over_background(scene.image(i), job.background)
         prediction = imageio.imread(folder / f'{scene.stem(i)}_rgb.png')
-        images.append({'image': scene.stem(i), 'width': truth.shape[1], **evaluation.compare(prediction, truth)})
+        scores = evaluation.compare(prediction, truth, scene.mask(i))
+        images.append({'image': scene.stem(i), 'width': truth.shape[1], **scores})
         nothing = evaluation.over_background(np.zeros_like(scene.image(i)), job.background)
         blank.append(psnr(nothing, truth))
     mean, by_width = evaluation.mean_metrics(images), evaluation.means_by_width(images)
@@ -70,7 +71,7 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
         **({'by_width': by_width} if by_width else {}),
         'images': images,
         'step': job.trained.step,
-        'protocol': evaluation.PROTOCOL,
+        'protocol': evaluation.PROTOCOL if scene.used is None else evaluation.MASKED_PROTOCOL,
         'background_psnr': float(np.mean(blank)),
         'skip_empty': job.skip_empty,
         'scene': job.trained.config.scene,

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import types
 
@@ -26,11 +27,12 @@ def scene_of(widths):
 def measured(tmp_path):
     """Metrics of predictions that are off by 1, 2, 4, ... of 255."""
 
-    def measure(widths):
-        scene = scene_of(widths)
+    def measure(widths, used=None):
+        scene = dataclasses.replace(scene_of(widths), used=used)
         test = [int(i) for i in scene.indices('test')]
         for i in test:
             picture = np.full_like(scene.image(i)[..., :3], 100 + 2 ** (i - 1))
+            picture[: 0 if used is None else 5] = 0
             imageio.imwrite(tmp_path / f'{scene.stem(i)}_rgb.png', picture)
         config = types.SimpleNamespace(scene='toy', model_name='mipnerf')
         trained = types.SimpleNamespace(step=7, config=config)
@@ -66,6 +68,27 @@ def test_views_of_one_size_are_not(measured):
     report, table = measured(WIDTHS[:1])
     assert 'by_width' not in report
     assert table.width.tolist() == [32, 32]
+
+
+def test_with_masks_both_figures_are_told(measured, caplog, monkeypatch):
+    monkeypatch.setattr(views._log, 'propagate', True)
+    used = np.ones(64 + 2 * 32 * 32, bool)
+    for i in range(2):
+        used[64 + i * 32 * 32 :][: 5 * 32] = False  # the first five rows, where the predictions are black
+    with caplog.at_level('INFO', logger='nerf'):
+        report, table = measured(WIDTHS[:1], used)
+    assert report['mean']['masked_psnr'] == pytest.approx(off_by(1, 2))
+    assert report['mean']['psnr'] < 20
+    assert table.masked_psnr.tolist() == pytest.approx([off_by(1), off_by(2)])
+    assert report['mean']['masked_ssim'] > report['mean']['ssim'] + 0.1
+    assert 'masked_psnr, masked_ssim: over the pixels that no mask takes out' in report['protocol']
+    assert f'; without masked pixels PSNR {off_by(1, 2):.2f} dB, SSIM ' in caplog.text
+
+
+def test_without_masks_there_is_one_figure(measured):
+    report, _ = measured(WIDTHS[:1])
+    assert list(report['mean']) == ['psnr', 'ssim']
+    assert 'masked' not in report['protocol']
 
 
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'flip'])

@@ -1,10 +1,9 @@
 """Cache of scenes by TensorFlow Datasets: a scene is read, checked and downsampled once, and then read from the cache."""
 
 import contextlib
-import dataclasses
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import absl.logging
@@ -13,7 +12,7 @@ import numpy as np
 from nerf.data.feed.quiet_tensorflow import tf  # noqa: F401, before tensorflow_datasets
 from nerf.data.formats import fingerprint, load_scene, resolve_source
 from nerf.data.options import DataOptions
-from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, make_scene
+from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, checked
 
 import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
 
@@ -25,7 +24,7 @@ CAMERA_SHAPES = CAMERA_ARRAYS | OPTIONAL_ARRAYS
 class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Dataset of one scene, an example for each image; the config's name, a fingerprint of the source, identifies the scene."""
 
-    VERSION = tfds.core.Version('1.1.0')
+    VERSION = tfds.core.Version('1.2.0')
 
     def __init__(self, name: str, cache_dir: str | None, scene: Scene | None = None) -> None:
         """Open the dataset `name`; if it does not exist, `scene` is what `download_and_prepare` writes."""
@@ -40,7 +39,11 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         weight = tfds.features.Scalar(dtype=np.float32)
         # All of the scene's points with its first image, none with the others.
         points = tfds.features.Tensor(shape=(None, 3), dtype=np.float32)
+        # Of height 0 if the scene has no masks.
+        used = tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding=tfds.features.Encoding.ZLIB)
+        count = tfds.features.Scalar(dtype=np.int64)  # of all pixels of the scene, with each image
         features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+        features |= {'used': used, 'count': count}
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -53,7 +56,9 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             camera = {key: values[i : i + 1] for key, values in cameras.items()}
             image, weight = self._scene.image(i), self._scene.weights[i]
             points = self._scene.points if i == 0 else self._scene.points[:0]
-            yield i, {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+            used = image[:0, :, 0] if self._scene.used is None else self._scene.mask(i).astype(np.uint8)
+            example = {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
+            yield i, {**example, 'used': used, 'count': len(self._scene.pixels)}
 
 
 def cached_scene(
@@ -101,13 +106,29 @@ def _read(name: str, cache_dir: str | None) -> Scene | None:
         if not builder.is_prepared():
             return None
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        examples = list(tfds.as_numpy(builder.as_dataset(split=SPLIT, read_config=config)))
-    cameras = {key: np.concatenate([example['camera'][key] for example in examples]) for key in CAMERA_SHAPES}
+        examples = tfds.as_numpy(builder.as_dataset(split=SPLIT, read_config=config))
+        return _scene_of(examples)
+
+
+def _scene_of(examples: Iterable[dict[str, Any]]) -> Scene:
+    """Make a scene of its examples; the buffer of pixels is allocated once, and filled as they come."""
+    others, pixels, used, filled = [], None, None, 0
+    for example in examples:
+        image, mask = example.pop('image'), example.pop('used')
+        if pixels is None:
+            pixels = np.empty((example['count'], 4), np.uint8)
+            used = np.empty(len(pixels), bool) if len(mask) else None
+        place = slice(filled, filled + image.shape[0] * image.shape[1])
+        pixels[place] = image.reshape(-1, 4)
+        if used is not None:
+            used[place] = mask.ravel()
+        filled = place.stop
+        others.append(example)
+    cameras = {key: np.concatenate([example['camera'][key] for example in others]) for key in CAMERA_SHAPES}
     cameras = cameras_of_arrays({key: values for key, values in cameras.items() if len(values)})
-    names, split = ([example[key].decode() for example in examples] for key in ('name', 'split'))
-    weights = np.array([example['weight'] for example in examples], np.float32)
-    scene = make_scene(names, split, [example['image'] for example in examples], cameras, weights)
-    return dataclasses.replace(scene, points=examples[0]['points'])
+    names, split = (tuple(example[key].decode() for example in others) for key in ('name', 'split'))
+    weights = np.array([example['weight'] for example in others], np.float32)
+    return checked(Scene(names, split, pixels, cameras, weights, others[0]['points'], used))
 
 
 @contextlib.contextmanager

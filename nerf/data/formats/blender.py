@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
+from nerf.data.formats.masks import named_mask, read_masks
 from nerf.data.images import read_shrunk, shrunk_size, size_of
 from nerf.data.names import are_distinct, check_names
 from nerf.data.options import DataOptions
@@ -24,7 +25,7 @@ ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
 
 
 class Frame(NamedTuple):
-    """One entry of a transforms file: name, split, image file, [R|t], angle of view in radians, and the transforms file."""
+    """One entry of a transforms file: name, split, image file, [R|t], angle of view (radians), transforms file, mask if any."""
 
     name: str
     split: str
@@ -32,6 +33,7 @@ class Frame(NamedTuple):
     pose: np.ndarray
     angle: float
     listed_in: str
+    mask: str | None
 
 
 def holds(folder: str) -> bool:
@@ -58,8 +60,9 @@ def load(folder: str, options: DataOptions) -> Scene:
     for i, frame in enumerate(frames):
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
     pixels = fill_pixels(folder, full_sizes, sizes, lambda i: read_shrunk(frames[i].path, options)[0])
+    used = read_masks([frame.mask for frame in frames], [frame.path for frame in frames], sizes)
     names, split = tuple(frame.name for frame in frames), tuple(frame.split for frame in frames)
-    return checked(Scene(names, split, pixels, cameras))
+    return checked(Scene(names, split, pixels, cameras, used=used))
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
@@ -69,7 +72,8 @@ def sources(folder: str, options: DataOptions) -> list[str]:
         UserError: as `load`, except for the contents of the images.
     """
     frames = read_frames(folder, options)
-    return sorted({frame.listed_in for frame in frames} | {frame.path for frame in frames})
+    masks = {frame.mask for frame in frames} - {None}
+    return sorted({frame.listed_in for frame in frames} | {frame.path for frame in frames} | masks)
 
 
 def read_frames(folder: str, options: DataOptions) -> list[Frame]:
@@ -103,10 +107,12 @@ def _read_split(folder: str, split: str) -> list[Frame]:
     paths = [entry['file_path'] for entry in entries]
     poses = [pose_of(entry['transform_matrix'], f'{where}, frame {entry["file_path"]!r}') for entry in entries]
     files = [_image_path(folder, path, where) for path in paths]
+    masks = [named_mask(folder, entry, f'{where}, frame {entry["file_path"]!r}') for entry in entries]
     names = _names(paths, where)
     check_names(names, [split] * len(names), where)
     return [
-        Frame(f'{split}_{name}', split, file, pose, angle, where) for name, file, pose in zip(names, files, poses, strict=True)
+        Frame(f'{split}_{name}', split, file, pose, angle, where, mask)
+        for name, file, pose, mask in zip(names, files, poses, masks, strict=True)
     ]
 
 

@@ -10,7 +10,8 @@ import os
 import numpy as np
 
 from nerf.data.formats.colmap_model import READERS, Model, ModelImage, model_files, read_model
-from nerf.data.formats.photos import Photo, assemble, find_image, image_folder, images_below
+from nerf.data.formats.masks import mask_beside
+from nerf.data.formats.photos import Photo, assemble, find_image, image_folder, images_below, with_masks
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
 from nerf.errors import UserError
@@ -39,18 +40,20 @@ def load(folder: str, options: DataOptions) -> Scene:
     root, files = _image_files(folder, model, options)
     photos = [make_photo(model, image, file) for image, file in zip(model.images, files, strict=True) if file]
     _say_left_out(where, root, len(model.images), photos)
-    return assemble(where, photos, options, model.points)
+    return assemble(where, with_masks(folder, photos), options, model.points)
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """List the files that the scene is made from: the model's, and all images of any size.
+    """List the files that the scene is made from: the model's, and all images of any size and their masks.
 
     Raises:
         UserError: no complete model.
     """
     model = model_files(model_folder(folder))
     roots = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith('images') and entry.is_dir())
-    return [*model, *(os.path.join(root, name) for root in roots for name in images_below(root))]
+    images = [os.path.join(root, name) for root in roots for name in images_below(root)]
+    masks = {mask_beside(folder, image) for image in images} - {None}
+    return [*model, *images, *sorted(masks)]
 
 
 def model_folder(folder: str) -> str:

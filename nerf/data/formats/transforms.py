@@ -5,8 +5,8 @@ intrinsics take precedence over the file's. `transforms_train.json` and those of
 have intrinsics; with an angle of view alone they are Blender's, see `nerf.data.formats.blender`.
 
 Not read: `aabb_scale`, `scale` and `offset`, which place the scene in instant-ngp's box, and `applied_transform`, which
-nerfstudio applied to the world before it wrote the poses: here `scene_type` determines the frame. Masks and depth maps are
-not read either.
+nerfstudio applied to the world before it wrote the poses: here `scene_type` determines the frame. Depth maps are not read
+either; masks are, see `nerf.data.formats.masks`.
 """
 
 import logging
@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nerf.data.formats.json_files import path_within, pose_of, read_frame_list, read_json
-from nerf.data.formats.photos import Photo, assemble, find_image, image_folder
+from nerf.data.formats.masks import mask_beside, named_mask
+from nerf.data.formats.photos import Photo, assemble, find_image, image_folder, with_masks
 from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera, read_size
 from nerf.data.images import size_of
 from nerf.data.options import DataOptions
@@ -75,9 +76,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     if len(there) < len(frames):
         first = frames[files.index(None)].path
         LOG.warning('%s: %d of %d images are missing and left out, %s first', where, files.count(None), len(frames), first)
-    if any('mask_path' in frame.said for frame in frames):
-        LOG.warning('%s: has masks, which are not used; only an alpha channel in the images is', where)
-    return assemble(where, _thin_test([_photo(folder, *each) for each in there], options), options)
+    photos = with_masks(folder, [_photo(folder, *each) for each in there])
+    return assemble(where, _thin_test(photos, options), options)
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
@@ -88,7 +88,9 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """
     _, frames = read_frames(folder)
     files = image_files(folder, frames, options)
-    return sorted({os.path.join(folder, name) for _, name in _json_files(folder)} | {file for file in files if file})
+    there = [(frame, file) for frame, file in zip(frames, files, strict=True) if file]
+    masks = {named_mask(folder, frame.said, frame.where) or mask_beside(folder, file) for frame, file in there} - {None}
+    return sorted({os.path.join(folder, name) for _, name in _json_files(folder)} | {file for _, file in there} | masks)
 
 
 def read_frames(folder: str) -> tuple[str, list[Frame]]:
@@ -179,7 +181,8 @@ def _photo(folder: str, frame: Frame, file: str) -> Photo:
     if not all(size):
         raise UserError(f'{frame.where}: says no w and h, and its image at full size is missing; expected one of them')
     intrinsics, distortion, is_fisheye = read_camera(frame.said, size, frame.where)
-    return Photo(frame.path, file, frame.pose, intrinsics, size, distortion, is_fisheye, frame.split)
+    mask = named_mask(folder, frame.said, frame.where)
+    return Photo(frame.path, file, frame.pose, intrinsics, size, distortion, is_fisheye, frame.split, mask)
 
 
 def _thin_test(photos: list[Photo], options: DataOptions) -> list[Photo]:

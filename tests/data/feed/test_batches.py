@@ -115,3 +115,50 @@ def test_specs_that_cannot_be():
         Batches(0, 0)
     with pytest.raises(UserError, match='seed -1'):
         Batches(-1, 8)
+
+
+@pytest.fixture
+def masked(scene):
+    """A third of the pixels of each image is masked."""
+    return dataclasses.replace(scene, used=np.arange(len(scene.pixels)) % 3 > 0, weights=np.array([1, 4, 16], np.float32))
+
+
+def index_of(scene, batch):
+    column, row = (batch.xy - 0.5).astype(int).T
+    return scene.offsets[batch.camera] + row * scene.cameras.width[batch.camera] + column
+
+
+@pytest.mark.parametrize('batching', ['mixed', 'single_image'])
+def test_masked_pixels_are_not_drawn_and_all_others_alike(masked, batching):
+    images, count = masked.indices('train'), 60_000
+    batch = pixel_batch(masked, images, 0, 0, count, batching)
+    index = index_of(masked, batch)
+    assert masked.used[index].all()
+    np.testing.assert_array_equal(batch.rgba, masked.pixels[index])
+    np.testing.assert_array_equal(batch.weight, masked.weights[batch.camera], strict=True)
+    _, often = np.unique(index, return_counts=True)
+    there = sum(masked.mask(i).sum() for i in set(batch.camera))
+    assert len(often) == there
+    assert np.abs(often - count / there).max() < 5 * np.sqrt(count / there)
+
+
+def test_a_mask_changes_no_other_pixel_of_a_batch(scene, masked):
+    images = scene.indices('train')
+    before, after = (pixel_batch(each, images, 3, 5, 500) for each in (scene, masked))
+    kept = masked.used[index_of(scene, before)]
+    assert 0 < kept.sum() < 500
+    np.testing.assert_array_equal(after.xy[kept], before.xy[kept])
+    np.testing.assert_array_equal(after.camera[kept], before.camera[kept])
+    whole = dataclasses.replace(scene, used=np.ones(len(scene.pixels), bool))
+    assert_same(pixel_batch(whole, images, 3, 5, 500), before)
+    assert_same(pixel_batch(masked, images, 3, 5, 500), after)
+
+
+def test_where_all_is_masked_the_weight_is_0(masked):
+    """As in the central half, of the first steps."""
+    masked = dataclasses.replace(masked, used=masked.used.copy())
+    masked.mask(0)[1:3, 1:4] = False
+    masked.mask(2)[0, 2:7] = False
+    batch = pixel_batch(masked, masked.indices('train'), 0, 0, 100, crop=0.5)
+    np.testing.assert_array_equal(batch.weight, np.zeros(100, np.float32), strict=True)
+    assert (pixel_batch(masked, masked.indices('train'), 0, 0, 100).weight > 0).all()
