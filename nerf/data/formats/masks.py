@@ -1,8 +1,10 @@
 """Masks of photos: white is used, black is left out of the loss and of the metrics.
 
 A mask is named by its frame (`mask_path`, nerfstudio), or lies in a folder `masks` beside `images` under the name of its
-photo: `0001.jpg.png` (COLMAP) or `0001.png`. For photos of `images_2`, `masks_2` comes first; a mask of another size is
-resized by nearest neighbour. Alpha is another matter: it says how much of a pixel a surface covers, and is trained on.
+photo: `0001.jpg.png` (COLMAP) or `0001.png`. For photos of `images_2`, `masks_2` comes first. Where a mask has another size
+than its photo as it is read, a pixel is used if all pixels of the mask that it touches are: the photo's own are averages,
+in which those at the edge of the mask hold some of what it hides.
+Alpha is another matter: it says how much of a pixel a surface covers, and is trained on.
 """
 
 import logging
@@ -106,14 +108,23 @@ def read_mask(path: str, photo: str, size: Sequence[int]) -> np.ndarray:
             f'{path}: found {grey.shape[1]} x {grey.shape[0]} px, expected the shape of its photo, {size[0]} x {size[1]} or a '
             'multiple; make it from the same image'
         )
-    column, row = ((np.arange(n) + 0.5) * of // n for n, of in zip(size, grey.shape[::-1], strict=True))
-    used = grey[row.astype(np.int64)[:, None], column.astype(np.int64)] >= HALF
+    width, height = size
+    used = ~_any_in_parts(_any_in_parts(grey < HALF, height).T, width).T
     if not used.any():
         raise UserError(
-            f'{path}: leaves nothing of its photo (the largest value is {grey.max()} of 255), expected white where it is used: '
-            'mend the mask, or leave the photo out'
+            f'{path}: leaves nothing of its photo at {width} x {height} px (its largest value is {grey.max()} of 255), '
+            'expected white where it is used: mend the mask, or leave the photo out'
         )
     return used
+
+
+def _any_in_parts(black: np.ndarray, count: int) -> np.ndarray:
+    """Return whether any row that touches each of `count` equal parts of the rows is True, bool [n, m] -> [count, m]."""
+    rows = len(black)
+    first, last = np.arange(count) * rows // count, (np.arange(1, count + 1) * rows - 1) // count
+    before = np.zeros((rows + 1, black.shape[1]), np.int32)
+    np.cumsum(black, axis=0, out=before[1:])
+    return before[last + 1] > before[first]
 
 
 def _is_shaped(grey: np.ndarray, size: Sequence[int]) -> bool:

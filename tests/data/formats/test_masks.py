@@ -112,10 +112,18 @@ def test_a_frames_own_mask_wins(transforms):
     assert mask_of(scene, 'r_2').all()
 
 
-def test_masks_are_resized_with_their_photos_by_nearest_neighbour(transforms):
+def test_at_another_size_a_pixel_is_used_if_all_that_it_touches_are(transforms, tmp_path):
     used = mask_of(load(transforms), 'r_0')
     half = mask_of(load(transforms, DataOptions(normalise=False, width=6)), 'r_0')
-    np.testing.assert_array_equal(half, used[1::2, 1::2])
+    np.testing.assert_array_equal(half, used.reshape(6, 2, 6, 2).all(axis=(1, 3)))
+    write_mask(tmp_path / 'small.png', np.array([[1, 0, 1], [1, 1, 1]]))
+    twice = masks.read_mask(str(tmp_path / 'small.png'), '', (6, 4))
+    np.testing.assert_array_equal(twice, np.repeat(np.repeat([[1, 0, 1], [1, 1, 1]], 2, axis=0), 2, axis=1))
+    write_mask(tmp_path / 'row.png', np.array([[1, 1, 0, 1, 1, 1, 1, 1]] * 8))
+    uneven = masks.read_mask(str(tmp_path / 'row.png'), '', (5, 5))  # the second of 5 is 1.6 to 3.2, the third from there on
+    assert uneven[0].tolist() == [True, False, True, True, True]
+    write_mask(tmp_path / 'row.png', np.array([[1, 1, 1, 0, 1, 1, 1, 1]] * 8))
+    assert masks.read_mask(str(tmp_path / 'row.png'), '', (5, 5))[0].tolist() == [True, False, False, True, True]
 
 
 @pytest.mark.parametrize('damage', ['missing', 'outside', 'number', 'no image', 'shape', 'black'])
@@ -135,7 +143,7 @@ def test_masks_that_cannot_be_are_sentences(transforms, damage):
         'number': 'found mask_path 3, expected the path of an image',
         'no image': r'elsewhere/m\.png: cannot be read as an image',
         'shape': r'elsewhere/m\.png: found 12 x 30 px, expected the shape of its photo, 12 x 12',
-        'black': r'elsewhere/m\.png: leaves nothing of its photo \(the largest value is 0 of 255\)',
+        'black': r'elsewhere/m\.png: leaves nothing of its photo at 12 x 12 px \(its largest value is 0 of 255\)',
     }
     with pytest.raises(UserError, match=expected[damage]):
         load(transforms)
