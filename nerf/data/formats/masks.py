@@ -7,7 +7,6 @@ in which those at the edge of the mask hold some of what it hides.
 Alpha is another matter: it says how much of a pixel a surface covers, and is trained on.
 """
 
-import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,6 @@ from nerf.data.images import KINDS, read_grey, size_of
 from nerf.data.reading import images_of, on_all_cores
 from nerf.errors import UserError
 
-LOG = logging.getLogger('nerf')
 ENDINGS = ('.png', '.jpg', '.jpeg', '.webp')
 HALF = 128  # of 255: from here on a pixel is used
 ORIENTATION = 0x0112  # EXIF
@@ -81,14 +79,6 @@ def read_masks(masks: Sequence[str | None], photos: Sequence[str], sizes: np.nda
         places[masked[i]][...] = read_mask(masks[masked[i]], photos[masked[i]], sizes[masked[i]])
 
     on_all_cores('reading masks', fill, np.array([size_of(masks[i]) for i in masked]))
-    whole = f'; {len(masks) - len(masked)} photos have none' if len(masked) < len(masks) else ''
-    share = 100 * (1 - used.mean())
-    LOG.info(
-        '%s: masks leave %.1f %% of all pixels out of the loss and the metrics%s',
-        os.path.dirname(masks[masked[0]]),
-        share,
-        whole,
-    )
     return used
 
 

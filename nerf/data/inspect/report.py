@@ -75,6 +75,7 @@ def short_form(scene: Scene, source: Source) -> list[str]:
     lines = [
         f'scene {folder or "built in"} ({source.format}, {scene_type}): {_counts(scene)}, {_sizes(scene)}',
         f'near, far {_range(scene, source)}; cameras {_span(layout(scene.cameras).distance)} from what they look at',
+        *([f'masks: {_masked(scene)}; these are not trained on'] if scene.used is not None else []),
         *(f'warning: {each}' for each in warnings[:WARNINGS_AT_START]),
     ]
     if len(warnings) > WARNINGS_AT_START:

@@ -67,6 +67,16 @@ def test_weights_are_kept(blender_folder, cache, monkeypatch):
         assert_same(scene, weighted)
 
 
+def test_what_takes_long_is_reported(blender_folder, cache, caplog, monkeypatch):
+    monkeypatch.setattr(builders, 'SHOWN_AFTER', 1e-9)
+    args = (None, str(blender_folder), 'lego', DataOptions(), str(cache))
+    for what in ('caching images', 'reading cached images'):
+        caplog.clear()
+        with caplog.at_level('INFO', logger='nerf'):
+            cached_scene(*args)
+        assert caplog.records[-1].getMessage().startswith(f'{what} 8/8, ')
+
+
 def test_masks_are_kept(blender_folder, cache, monkeypatch):
     plain = formats.load_scene(None, str(blender_folder), '', DataOptions())
     masked = dataclasses.replace(plain, used=np.random.default_rng(0).random(len(plain.pixels)) < 0.7)

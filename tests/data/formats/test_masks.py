@@ -10,6 +10,7 @@ from written_photos import built_in, write_colmap, write_images, write_transform
 from nerf.data import formats
 from nerf.data.formats import masks
 from nerf.data.inspect.__main__ import main as inspect
+from nerf.data.inspect.report import Source, short_form
 from nerf.data.options import DataOptions
 from nerf.errors import UserError
 
@@ -43,20 +44,15 @@ def mask_of(scene, stem):
     return scene.mask([scene.stem(i) for i in range(len(scene.names))].index(stem))
 
 
-def test_masks_by_the_names_of_colmap_and_without_their_endings(colmap, caplog):
+def test_masks_by_the_names_of_colmap_and_without_their_endings(colmap):
     sizes = [image.shape[:2] for image in built_in()[1]]
     write_mask(colmap / 'masks' / 'r_1.jpg.png', some(sizes[1]))
     write_mask(colmap / 'masks' / 'r_2.png', some(sizes[2], 2), '1')
     write_mask(colmap / 'masks' / 'r_3.png', some(sizes[3], 3), 'RGBA')
-    with caplog.at_level('INFO', logger='nerf'):
-        scene = load(colmap)
+    scene = load(colmap)
     for i in range(9):
         expected = some(sizes[i], {1: 0}.get(i, i)) if i in (1, 2, 3) else np.ones(sizes[i], bool)
         np.testing.assert_array_equal(mask_of(scene, f'r_{i}'), expected, strict=True)
-    share = 100 * (1 - scene.used.mean())
-    said = [record.getMessage() for record in caplog.records if 'mask' in record.getMessage()]
-    left_out = f'masks leave {share:.1f} % of all pixels out of the loss and the metrics; 6 photos have none'
-    assert said == [f'{colmap}/masks: {left_out}']
     assert load(colmap).pixels.tobytes() == scene.pixels.tobytes()
 
 
@@ -197,4 +193,7 @@ def test_a_mask_is_used_from_half_on(tmp_path):
 def test_inspect_shows_the_share(transforms, capsys):
     used = load(transforms).used
     inspect([str(transforms)])
-    assert f'masks      {1 - used.mean():.1%} of all pixels are masked, in 2 of 9 photos' in capsys.readouterr().out
+    share = f'{1 - used.mean():.1%} of all pixels are masked, in 2 of 9 photos'
+    assert f'masks      {share}' in capsys.readouterr().out.splitlines()
+    lines = short_form(load(transforms), Source('transforms', str(transforms), OPTIONS))
+    assert lines[2] == f'masks: {share}; these are not trained on'
