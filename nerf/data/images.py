@@ -45,8 +45,7 @@ def read_grey(path: str) -> np.ndarray:
 
 def _read(path: str, mode: str) -> np.ndarray:
     """Read an image file as one of Pillow's modes of 8 bits."""
-    if not os.path.isfile(path):
-        raise UserError(f'{path}: no such image file; check the names in the scene against the files')
+    _expect_file(path)
     try:
         bits = _png_bit_depth(path)
         if bits is not None and bits > 8:  # Pillow would silently truncate 16 bits to 8
@@ -69,11 +68,10 @@ def size_of(path: str) -> tuple[int, int]:
     Raises:
         UserError: a missing file, or one without a readable header.
     """
+    _expect_file(path)
     try:
         with Image.open(path, formats=KINDS) as image:
             return image.size
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such image file; check the names in the scene against the files') from None
     except Exception as error:  # decoders raise almost anything on damaged files
         raise UserError(f'{path}: cannot be read as an image ({" ".join(str(error).split())}); replace the file') from error
 
@@ -196,6 +194,11 @@ def _average_columns(values: np.ndarray, count: int) -> np.ndarray:
     np.cumsum(values, axis=1, out=integral[:, 1:])
     at_edges = integral[:, whole] + (rest / count)[:, None] * values[:, np.minimum(whole, columns - 1)]
     return np.diff(at_edges, axis=1) * count / columns
+
+
+def _expect_file(path: str) -> None:
+    if not os.path.isfile(path):  # nor a pipe, which would be waited for
+        raise UserError(f'{path}: no such image file; check the names in the scene against the files')
 
 
 def _expect_smaller(full_width: int, width: int) -> None:

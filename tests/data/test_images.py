@@ -1,3 +1,4 @@
+import os
 import struct
 import tracemalloc
 import zlib
@@ -150,6 +151,14 @@ def test_a_large_image_is_averaged_in_little_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < straight.nbytes
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no named pipes here')
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'a.png')
+    for read in (images.read_image, images.read_grey, images.size_of):
+        with pytest.raises(UserError, match=r'a\.png: no such image file'):
+            read(str(tmp_path / 'a.png'))
 
 
 def test_shrunk_size_is_that_of_the_image_to_come(tmp_path):
