@@ -170,14 +170,14 @@ def _area_average(
     height = _shrunk_height((columns, rows), width)
     whole, rest = np.divmod(np.arange(height + 1) * rows, height)
     averages = np.empty((height, width, 4), np.uint8)
-    above = np.zeros((1, columns, 4), np.uint32)  # sum of all rows above those at hand; 2^16 rows of 255^2 fit
+    above = np.zeros((1, columns, 4), np.uint64)  # sum of all rows above those at hand
     band = max(1, BAND * height // rows)
     for start in range(0, height, band):
         edges = slice(start, min(start + band, height) + 1)
         row = whole[edges] - whole[start]
         values = values_of(image[whole[start] : whole[start] + row[-1] + 1])
         between = np.add.reduceat(values[: row[-1]], row[:-1], axis=0, dtype=np.uint32)
-        integral = np.concatenate([above, between]).cumsum(axis=0, dtype=np.uint32)
+        integral = np.concatenate([above, between]).cumsum(axis=0, dtype=np.uint64)
         # At the end of the image, the row below does not exist, and no part of it is taken.
         at_edges = integral + (rest[edges] / height)[:, None, None] * values[np.minimum(row, len(values) - 1)]
         above = integral[-1:]

@@ -26,13 +26,8 @@ RANGE_OF_FORMAT = {
     'multiscale_blender': 'from metadata.json',
     'deepvoxels': 'by where the cameras stand',
 }
-BESIDE_IMAGES = (
-    'depth',
-    'normal',
-    'mask',
-    'alpha',
-    'disp',
-)  # words in the names of image files, or their folders, that are no photos
+# Words in the names of image files that are no photos, or of their folders.
+BESIDE_IMAGES = ('depth', 'normal', 'mask', 'alpha', 'disp')
 WARNINGS_AT_START = 2
 ALL_AROUND = 45  # degrees: the widest gap of cameras that stand all around
 
