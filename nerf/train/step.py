@@ -17,7 +17,7 @@ from nerf.models.pixel import render_pixel
 from nerf.ray.background import background_colour, target_colour
 from nerf.ray.cameras import Camera
 from nerf.ray.losses import LOSSES, squared_error
-from nerf.ray.maths import MACHINE_EPS, split_key
+from nerf.ray.maths import split_key
 from nerf.ray.photos import PHOTO_NUMBERS, Photo
 from nerf.ray.structs import Pixel, RenderedPixel, Scalar
 from nerf.train.state import TrainState, photo_of
@@ -107,8 +107,7 @@ def make_train_step(
         gradient, sums = jax.grad(total, has_aux=True)(state.trainable)
         weight = jnp.sum(pixels.weight)
         global_gradient, global_weight = sum_over_devices((gradient, weight))
-        # Masks may leave a batch no weight at all: its gradient is 0.
-        gradient = jax.tree.map(lambda g: g / jnp.maximum(global_weight, MACHINE_EPS), global_gradient)
+        gradient = jax.tree.map(lambda g: g / global_weight, global_gradient)
         metrics = {name: (term, weight) for name, term in sums.items()}
         new = update(optimizer, state, gradient)
         if state.state:

@@ -143,16 +143,6 @@ def test_a_weight_counts_as_that_many_pixels(setting):
     assert other['loss'][0] == metrics['loss'][0]  # the pixel of weight 0 changes nothing
 
 
-def test_a_batch_without_any_weight_is_no_fault(setting):
-    """As where all that was drawn is masked."""
-    state, take = setting
-    new, _ = take(state, some_pixels(4, weight=[0, 0, 0, 0]))
-    assert new.skipped == 0
-    assert new.step == state.step + 1
-    for before, after in zip(jax.tree.leaves(state.params), jax.tree.leaves(new.params), strict=True):
-        np.testing.assert_array_equal(before, after)
-
-
 def test_gradient_is_the_mean_over_the_weights(setting):
     state, take = setting
     one, _ = take(state, some_pixels(4, weight=[1, 1, 1, 1]))

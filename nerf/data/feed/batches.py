@@ -60,8 +60,8 @@ def pixel_batch(
 ) -> Pixel:
     """Draw `count` pixels uniformly, with replacement, from the central parts of images [k], as a function of (seed, step).
 
-    Pixels that a mask takes out are drawn anew, so that a batch has as many rays with a mask as without. If nothing else is
-    found, as where all of the part is masked, their weight is 0.
+    Pixels that a mask takes out are drawn anew, so that a batch has as many rays with a mask as without; if nothing else is
+    found, their weight is 0. Where all of the central parts is masked, the whole images are drawn from.
 
     Args:
         images: [k], their indices in the scene.
@@ -71,6 +71,7 @@ def pixel_batch(
         A `Pixel` of numpy arrays with a leading axis [count]; each has its image's weight, or 0.
     """
     draw = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64)))
+    all_images = images
     if batching == 'single_image':
         images = images[draw.integers(len(images), size=1)]
     size = np.stack([scene.cameras.width, scene.cameras.height], axis=1)[images].astype(np.int64)
@@ -95,6 +96,8 @@ def pixel_batch(
         if not len(masked):
             break
         drawn[masked] = draw.integers(stops[-1], size=len(masked))
+    if scene.used is not None and len(masked) == count and crop < 1:  # a batch without any weight has no gradient
+        return pixel_batch(scene, all_images, seed, step, count, batching)
     camera, column, row, index = place_of(drawn)
     weight = scene.weights[camera]
     return Pixel(

@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from nerf.data.feed import batches
 from nerf.data.feed.batches import Batches, pixel_batch, plain_batches
 from nerf.data.scene import make_scene, stack_cameras
 from nerf.errors import UserError
@@ -154,11 +155,19 @@ def test_a_mask_changes_no_other_pixel_of_a_batch(scene, masked):
     assert_same(pixel_batch(masked, images, 3, 5, 500), after)
 
 
-def test_where_all_is_masked_the_weight_is_0(masked):
-    """As in the central half, of the first steps."""
+def test_where_the_central_parts_are_masked_the_whole_images_are_drawn_from(masked):
     masked = dataclasses.replace(masked, used=masked.used.copy())
     masked.mask(0)[1:3, 1:4] = False
     masked.mask(2)[0, 2:7] = False
-    batch = pixel_batch(masked, masked.indices('train'), 0, 0, 100, crop=0.5)
-    np.testing.assert_array_equal(batch.weight, np.zeros(100, np.float32), strict=True)
-    assert (pixel_batch(masked, masked.indices('train'), 0, 0, 100).weight > 0).all()
+    for batching in ('mixed', 'single_image'):
+        cropped, whole = (pixel_batch(masked, masked.indices('train'), 0, 0, 100, batching, crop) for crop in (0.5, 1.0))
+        assert_same(cropped, whole)
+        assert (cropped.weight > 0).all()
+
+
+def test_what_is_not_found_has_weight_0(masked, monkeypatch):
+    monkeypatch.setattr(batches, 'DRAWS', 1)  # as where hardly anything is used
+    batch = pixel_batch(masked, masked.indices('train'), 0, 0, 4000)
+    used = masked.used[index_of(masked, batch)]
+    assert 0.85 < used.mean() < 0.92  # 8 of 9
+    np.testing.assert_array_equal(batch.weight, masked.weights[batch.camera] * used, strict=True)
