@@ -74,7 +74,7 @@ def data_name(folder: str) -> str:
 def what_must_agree(config: Any, scene: Scene) -> dict[str, Any]:
     """Describe by name what all processes of a run must have alike: the data, and all settings, as they render together too."""
     names = np.array([*scene.names, *scene.split])
-    data = digest(scene.cameras, scene.pixels, scene.weights, names)
+    data = digest(scene.cameras, scene.pixels, scene.weights, names, scene.used)
     return {**{f'config.{name}': value for name, value in flatten(config).items()}, 'the digest of the data': data}
 
 
@@ -157,9 +157,10 @@ def other_data(trained: Trained, data_dir: str | None, scene: Scene) -> str:
 
 
 def training_digest(scene: Scene) -> str:
-    """Compute a short hash of the training images, their cameras and weights."""
+    """Compute a short hash of the training images, their cameras, weights and masks."""
     train = scene.indices('train')
-    return digest(scene.cameras.at(train), [scene.image(int(i)) for i in train], scene.weights)
+    images, masks = ([of(int(i)) for i in train] for of in (scene.image, scene.mask))
+    return digest(scene.cameras.at(train), images, scene.weights, masks)
 
 
 def scene_to_render(trained: Trained, data_dir: str | None) -> Scene:

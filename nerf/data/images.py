@@ -34,6 +34,20 @@ def read_image(path: str, is_turned: bool = False) -> np.ndarray:
     Raises:
         UserError: a missing file, a damaged image, more than 8 bits per channel, or too many pixels.
     """
+    return _read(path, 'RGBA', is_turned)
+
+
+def read_grey(path: str) -> np.ndarray:
+    """Read an image file as grey, uint8 [height, width], as masks are; alpha is ignored.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, 'L', is_turned=False)
+
+
+def _read(path: str, mode: str, is_turned: bool) -> np.ndarray:
+    """Read an image file as one of Pillow's modes of 8 bits."""
     if not os.path.isfile(path):
         raise _missing(path)
     try:
@@ -44,11 +58,11 @@ def read_image(path: str, is_turned: bool = False) -> np.ndarray:
             expect_usable(path, image)
             _expect_8_bits(path, image)
             folder = os.path.dirname(path)
-            if image.mode not in ('RGB', 'RGBA'):
+            if mode == 'RGBA' and image.mode not in ('RGB', 'RGBA'):
                 _say_once(f'{folder}: images of mode {image.mode} are converted to RGBA')
             if is_turned:
                 _say_once(f'{folder}: images are turned by their EXIF orientation, as only so they fit their cameras')
-            return _pixels(ImageOps.exif_transpose(image) if is_turned else image)
+            return _pixels(ImageOps.exif_transpose(image) if is_turned else image, mode)
     except UserError:
         raise
     except Exception as error:  # decoders raise almost anything on damaged files
@@ -90,14 +104,17 @@ def _unreadable(path: str, error: Exception) -> UserError:
     return UserError(f'{path}: cannot be read as an image ({" ".join(str(error).split())}); replace the file')
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
-    """Convert an image to RGBA, uint8 [height, width, 4], in bands, as Pillow and numpy hold several copies meanwhile."""
+def _pixels(image: Image.Image, mode: str) -> np.ndarray:
+    """Convert an image to a mode, uint8 [height, width, 4] or, of grey, [height, width].
+
+    In bands, as Pillow and numpy hold several copies meanwhile.
+    """
     width, height = image.size
-    pixels = np.empty((height, width, 4), np.uint8)
+    pixels = np.empty((height, width, 4) if mode == 'RGBA' else (height, width), np.uint8)
     band = max(1, AT_A_TIME // width)
     for top in range(0, height, band):
         rows = image.crop((0, top, width, min(top + band, height)))
-        pixels[top : top + band] = np.asarray(rows.convert('RGBA'))
+        pixels[top : top + band] = np.asarray(rows.convert(mode))
     return pixels
 
 
@@ -197,14 +214,14 @@ def _area_average(
     height = _shrunk_height((columns, rows), width)
     whole, rest = np.divmod(np.arange(height + 1) * rows, height)
     averages = np.empty((height, width, 4), np.uint8)
-    above = np.zeros((1, columns, 4), np.uint32)  # sum of all rows above those at hand; 2^16 rows of 255^2 fit
+    above = np.zeros((1, columns, 4), np.uint64)  # sum of all rows above those at hand
     band = max(1, BAND * height // rows)
     for start in range(0, height, band):
         edges = slice(start, min(start + band, height) + 1)
         row = whole[edges] - whole[start]
         values = values_of(image[whole[start] : whole[start] + row[-1] + 1])
         between = np.add.reduceat(values[: row[-1]], row[:-1], axis=0, dtype=np.uint32)
-        integral = np.concatenate([above, between]).cumsum(axis=0, dtype=np.uint32)
+        integral = np.concatenate([above, between]).cumsum(axis=0, dtype=np.uint64)
         # At the end of the image, the row below does not exist, and no part of it is taken.
         at_edges = integral + (rest[edges] / height)[:, None, None] * values[np.minimum(row, len(values) - 1)]
         above = integral[-1:]

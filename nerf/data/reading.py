@@ -23,16 +23,12 @@ def map_files(function: Callable[[Entry], Found], entries: Sequence[Entry]) -> l
         return list(pool.map(function, entries))
 
 
-def fill_pixels(
-    where: str, full_sizes: np.ndarray, sizes: np.ndarray, read: Callable[[int], np.ndarray], what: str = 'reading images'
-) -> np.ndarray:
-    """Read images into one buffer, uint8 [sum of width x height, 4]; on all cores, as decoding releases the GIL.
-
-    After two seconds, progress is shown with the images per second, by the first of several processes.
+def fill_pixels(where: str, full_sizes: np.ndarray, sizes: np.ndarray, read: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Read images into one buffer, uint8 [sum of width x height, 4].
 
     Args:
         where: the scene, for messages.
-        full_sizes: (width, height) of each image's file, [k, 2], px: so many pixels are in memory while it is decoded.
+        full_sizes: (width, height) of each image's file, [k, 2], px.
         sizes: (width, height) of each image once it is read, [k, 2], px.
         read: returns image i, uint8 [height, width, 4].
 
@@ -49,13 +45,22 @@ def fill_pixels(
             raise UserError(f'{where}: image {i + 1} has {found} px where its file says {said}: replace the file')
         places[i][...] = image
 
-    progress = Progress(what, len(sizes), is_quiet=not processes.is_first(), unit='images', after=SHOWN_AFTER)
+    on_all_cores('reading images', fill, full_sizes)
+    return pixels
+
+
+def on_all_cores(what: str, read: Callable[[int], None], full_sizes: np.ndarray) -> None:
+    """Call `read` for each of k images, in threads, as decoding releases the GIL.
+
+    So many at a time that those of (width, height) `full_sizes` [k, 2] fit into memory. After two seconds, the first of
+    several processes shows the progress, in images per second.
+    """
+    progress = Progress(what, len(full_sizes), is_quiet=not processes.is_first(), unit='images', after=SHOWN_AFTER)
     largest = int(np.prod(np.asarray(full_sizes, np.int64), axis=1).max())
     with ThreadPoolExecutor(max(1, min(_cores(), AT_ONCE // largest))) as pool:
-        for _ in pool.map(fill, range(len(sizes))):
+        for _ in pool.map(read, range(len(full_sizes))):
             progress.advance()
     progress.close()
-    return pixels
 
 
 def empty_pixels(where: str, sizes: np.ndarray) -> np.ndarray:
@@ -70,16 +75,18 @@ def empty_pixels(where: str, sizes: np.ndarray) -> np.ndarray:
     except (MemoryError, ValueError):  # ValueError: more than can be addressed
         width, height = sizes[int(np.argmax(areas))]
         raise UserError(
-            f'{where}: {len(sizes)} images need {4e-9 * areas.sum():.3g} GB of memory, which is more than there is (the '
-            f'largest has {width} x {height} px); set --config.data.factor, or leave some out'
+            f'{where}: {len(sizes)} images need {4e-9 * areas.sum():.3g} GB of memory, more than there is (the largest '
+            f'has {width} x {height} px); set --config.data.factor, or leave some out'
         ) from None
 
 
-def images_of(pixels: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
-    """Return each image's part of the buffer, uint8 [height, width, 4], a view: what is written to it is in the buffer."""
+def images_of(values: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+    """Return each image's part [height, width, ...] of a buffer [sum of width x height, ...], as views, to write to it."""
     ends = np.cumsum(np.prod(np.asarray(sizes, np.int64), axis=1))
-    parts = np.split(pixels, ends[:-1])
-    return [part.reshape(int(height), int(width), 4) for part, (width, height) in zip(parts, sizes, strict=True)]
+    parts = np.split(values, ends[:-1])
+    return [
+        part.reshape(int(height), int(width), *values.shape[1:]) for part, (width, height) in zip(parts, sizes, strict=True)
+    ]
 
 
 def _cores() -> int:

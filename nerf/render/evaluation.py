@@ -10,12 +10,19 @@ from nerf.render.metrics import METRICS
 
 # How pictures are made numbers that metrics compare, whichever metrics these are.
 PICTURES = 'prediction and truth rounded to 8 bit / 255, composited over the background in sRGB'
+MASKED = 'masked_'  # before the name of a metric over the pixels that no mask takes out
+MASKED_PROTOCOL = (
+    f'{MASKED}psnr, {MASKED}ssim: over the pixels that no mask takes out, SSIM over windows whose middle is one, weighting in '
+    'them only such pixels'
+)
 NUM_WORST = 5
 
 
 def protocol(names: Iterable[str]) -> str:
     """Say in a line how these metrics are measured."""
-    return '; '.join([PICTURES, *(METRICS[name].protocol for name in METRICS if name in set(names))])
+    names = set(names)
+    masked = [MASKED_PROTOCOL] if any(name.startswith(MASKED) for name in names) else []
+    return '; '.join([PICTURES, *(METRICS[name].protocol for name in METRICS if name in names), *masked])
 
 
 def over_background(premultiplied: np.ndarray, background: str) -> np.ndarray:
@@ -34,11 +41,14 @@ def quick() -> list[str]:
     return [name for name in installed() if METRICS[name].is_quick]
 
 
-def compare(prediction: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None) -> dict[str, float]:
+def compare(
+    prediction: np.ndarray, truth: np.ndarray, names: Iterable[str] | None = None, used: np.ndarray | None = None
+) -> dict[str, float]:
     """Compute metrics of one uint8 picture, by name; without those that pictures of its size have not.
 
     Args:
         names: of the metrics; None: all that are `installed`.
+        used: bool [h, w]; if given, metrics that can are also computed over the pixels where it is True, as `masked_psnr`.
 
     Raises:
         UserError: an unknown metric, or one that is not installed, was named.
@@ -49,6 +59,10 @@ def compare(prediction: np.ndarray, truth: np.ndarray, names: Iterable[str] | No
             raise unknown('metric', name, METRICS)
         if not METRICS[name].lacks(*truth.shape[:2]):
             scores[name] = float(METRICS[name].compute(prediction, truth))
+    for name in [name for name in scores if used is not None and METRICS[name].takes_mask]:
+        score = float(METRICS[name].compute(prediction, truth, used))
+        if np.isfinite(score):
+            scores[f'{MASKED}{name}'] = score
     return scores
 
 
@@ -64,7 +78,8 @@ def left_out(sizes: Sequence[tuple[int, int]], names: Iterable[str]) -> dict[str
 
 def mean_metrics(images: Sequence[dict[str, float]]) -> dict[str, float]:
     """Compute the mean of each metric over the images that have it (of PSNR in dB: not the PSNR of the mean error)."""
-    values = {name: [image[name] for image in images if name in image] for name in METRICS}
+    names = [*METRICS, *(f'{MASKED}{name}' for name in METRICS)]
+    values = {name: [image[name] for image in images if name in image] for name in names}
     return {name: float(np.mean(each)) for name, each in values.items() if each}
 
 
@@ -74,12 +89,19 @@ def worst(images: Sequence[dict[str, float]], count: int = NUM_WORST) -> list[di
 
 
 def in_words(means: dict[str, float]) -> str:
-    """Write mean metrics for a person: `PSNR 25.31 dB, SSIM 0.9123`."""
+    """Write mean metrics for a person: `PSNR 25.31 dB, SSIM 0.912`; with masks, `; without masked pixels PSNR ...` too."""
+    words = [_in_words(means, '')]
+    if any(name.startswith(MASKED) for name in means):
+        words.append(f'without masked pixels {_in_words(means, MASKED)}')
+    return '; '.join(words)
+
+
+def _in_words(means: dict[str, float], prefix: str) -> str:
     words = []
     for name, metric in METRICS.items():
-        if name in means:
+        if prefix + name in means:
             label, _, unit = metric.label.partition(', ')
-            words.append(' '.join(filter(None, [label, f'{means[name]:.{metric.decimals}f}', unit])))
+            words.append(' '.join(filter(None, [label, f'{means[prefix + name]:.{metric.decimals}f}', unit])))
     return ', '.join(words)
 
 

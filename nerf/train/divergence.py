@@ -16,9 +16,14 @@ COLLAPSE_AFTER = 500
 
 
 def constant_colour_mse(scene: Scene, background: str) -> float:
-    """Compute the mean squared error over the training images of the best picture of a single colour."""
-    pixels = np.concatenate([scene.image(i).reshape(-1, 4)[::7] for i in scene.indices('train')])
-    return float(np.mean(np.var(evaluation.over_background(pixels, background) / 255, axis=0)))
+    """Compute the mean squared error over the training images of the best single colour, where nothing is masked."""
+    count, total, squares = 0, np.zeros(3), np.zeros(3)
+    for i in scene.indices('train'):
+        pixels = scene.image(i).reshape(-1, 4)
+        pixels = (pixels if scene.used is None else pixels[scene.mask(i).ravel()])[::7]
+        colours = evaluation.over_background(pixels, background) / 255
+        count, total, squares = count + len(colours), total + colours.sum(0), squares + (colours**2).sum(0)
+    return float(np.mean(squares / count - (total / count) ** 2))
 
 
 @dataclasses.dataclass

@@ -112,8 +112,9 @@ def write_validation(writer: Board, renderer: Renderer, scene: Scene, background
     rendered = renderer.image(variables, scene.camera(index))
     truth = evaluation.over_background(scene.image(index), background)
     pictures = {name: outputs.show(name, rendered, scene.camera(index)) for name in outputs.shown_by_default(rendered)}
-    scores = evaluation.compare(pictures['rgb'], truth, evaluation.quick())
-    _log.info('step %d: validation view %s at %.2f dB', step, scene.names[index], scores['psnr'])
+    scores = evaluation.compare(pictures['rgb'], truth, evaluation.quick(), scene.mask(index))
+    masked = f', {scores["masked_psnr"]:.2f} dB without masked pixels' if scene.used is not None else ''
+    _log.info('step %d: validation view %s at %.2f dB%s', step, scene.names[index], scores['psnr'], masked)
     error = colours.error_picture(pictures['rgb'], truth)
     images = {**pictures, 'error': error, 'truth': truth}
     writer.write_scalars(step, {f'validation/{name}': score for name, score in scores.items()})

@@ -32,6 +32,7 @@ from built_in_written import (
     write_transforms_scene,
 )
 from mutations import mutate
+from PIL import Image
 from time_limits import Hang, time_limit
 from written import write_deepvoxels, write_llff
 
@@ -87,6 +88,14 @@ def _write_multiscale(folder):
     shutil.rmtree(folder / 'multiscale')
 
 
+def _write_masked(folder):
+    write_colmap_scene(folder, _truth(bent=True), model='OPENCV')
+    rng = np.random.default_rng(3)
+    (folder / 'masks').mkdir()
+    for path in (folder / 'images').iterdir():
+        Image.fromarray(rng.choice(np.array([0, 255], np.uint8), (24, 32))).save(folder / 'masks' / f'{path.name}.png')
+
+
 FORMATS = {
     'blender': lambda folder: write_blender(folder, _truth()),
     'tiny_nerf': lambda folder: write_tiny_nerf(folder, _truth()),
@@ -95,6 +104,7 @@ FORMATS = {
     'transforms, split': _write_split_transforms,
     'deepvoxels': lambda folder: write_deepvoxels(folder, _truth(square=True).scene, lens_size=(64, 48)),
     'colmap': lambda folder: write_colmap_scene(folder, _truth(bent=True), model='OPENCV'),
+    'colmap, masks': _write_masked,
     'colmap, text': lambda folder: write_colmap_scene(folder, _truth(bent=True), '.txt', 'OPENCV'),
     'llff': lambda folder: write_llff(folder, _truth(front=True).scene),
 }
@@ -165,6 +175,9 @@ def expect_valid(scene: Scene) -> None:
     assert np.isfinite(scene.weights).all()
     assert scene.weights.min() > 0
     assert np.isfinite(scene.points).all()
+    if scene.used is not None:
+        assert (scene.used.shape, scene.used.dtype) == (scene.pixels.shape[:1], bool)
+        assert all(scene.mask(i).any() for i in range(count))
     assert (cameras.near >= 0).all()
     assert (cameras.near < cameras.far).all()
     assert np.isfinite(cameras.far).all()

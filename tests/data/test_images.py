@@ -1,5 +1,6 @@
 import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 
@@ -184,6 +185,44 @@ def test_shrink_is_the_area_average_of_light(shape, width, height):
     assert result.shape == (height, width, 4)
     assert np.abs(result - expected).max() <= 0.5 + 1e-9
     assert (result[..., :3] <= result[..., 3:]).all()
+
+
+@pytest.mark.parametrize('band', [1, 3, 7])
+def test_the_rows_that_are_averaged_at_a_time_change_no_bit(band, monkeypatch):
+    for shape, width in (((97, 61), 23), ((64, 40), 10), ((31, 50), 49)):
+        straight = random_rgba(*shape)
+        monkeypatch.setattr(images, 'BAND', 1000)
+        whole = images.shrink(straight, width), images.shrink_paper(straight, width)
+        monkeypatch.setattr(images, 'BAND', band)
+        np.testing.assert_array_equal(images.shrink(straight, width), whole[0])
+        np.testing.assert_array_equal(images.shrink_paper(straight, width), whole[1])
+
+
+def test_a_large_image_is_averaged_in_little_memory():
+    straight = np.full((2000, 500, 4), 200, np.uint8)
+    tracemalloc.start()
+    images.shrink(straight, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < straight.nbytes
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no named pipes here')
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'a.png')
+    for read in (images.read_image, images.read_grey, images.size_of):
+        with pytest.raises(UserError, match=r'a\.png: no such image file'):
+            read(str(tmp_path / 'a.png'))
+
+
+def test_shrunk_size_is_that_of_the_image_to_come(tmp_path):
+    Image.fromarray(random_rgba(7, 9)).save(tmp_path / 'a.png')
+    path = str(tmp_path / 'a.png')
+    for width in range(1, 10):
+        image, full = images.read_shrunk(path, DataOptions(width=width))
+        assert images.shrunk_size(path, full, DataOptions(width=width)) == image.shape[1::-1]
+    with pytest.raises(UserError, match=r'a\.png: width 10 asked for, but the image has 9'):
+        images.shrunk_size(path, (9, 7), DataOptions(width=10))
 
 
 def test_shrink_ignores_colours_that_are_not_there_and_the_paper_does_not():

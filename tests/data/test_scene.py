@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from nerf.data.scene import camera_arrays, cameras_of_arrays, check_camera, check_lenses, make_scene, stack_cameras
+from nerf.data.scene import camera_arrays, cameras_of_arrays, check_camera, check_lenses, checked, make_scene, stack_cameras
 from nerf.errors import UserError
 from nerf.ray.cameras import Camera
 from nerf.ray.lenses import Lens
@@ -123,3 +123,17 @@ def test_a_camera_is_taken_with_its_lens():
     np.testing.assert_array_equal(found.camera(0).lens.coefficients, np.array(GENTLE, np.float32))
     np.testing.assert_array_equal(found.camera(1).ndc, [3, 4])
     assert dataclasses.replace(found, cameras=cameras()).camera(0).lens is None
+
+
+def test_masks_are_checked():
+    scene = scene_of(cameras())
+    used = np.ones(len(scene.pixels), bool)
+    assert checked(dataclasses.replace(scene, used=used)).mask(1).shape == SIZE[::-1]
+    assert scene.mask(0) is None
+    with pytest.raises(UserError, match=r'found masks bool \(5,\), expected bool \(1536,\)'):
+        checked(dataclasses.replace(scene, used=used[:5]))
+    used[len(used) // 2 :] = False
+    with pytest.raises(UserError, match='image train_b: its mask leaves nothing of it'):
+        checked(dataclasses.replace(scene, used=used))
+    with pytest.raises(UserError, match=r'found pixels uint8 \(5, 4\), expected uint8 \(1536, 4\)'):
+        checked(dataclasses.replace(scene, pixels=scene.pixels[:5]))

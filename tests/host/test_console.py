@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
+
+from nerf.host import console
 
 ROOT = Path(__file__).parents[2]
 WORK = """
@@ -85,3 +88,20 @@ with interrupts.interruptible():
     ran = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, '', '\ninterrupted\n')
     assert not list(tmp_path.iterdir())
+
+
+def test_progress_that_is_soon_done_says_nothing_and_the_rate_has_its_unit(monkeypatch, caplog):
+    clock = iter([0.0, 1.0, 3.0, 4.0, 14.0, 15.0, 0.0, 1.0])
+    monkeypatch.setattr(console, 'time', types.SimpleNamespace(monotonic=lambda: next(clock)))
+    progress = console.Progress('reading', 5, unit='images', after=2.0)
+    with caplog.at_level('INFO', logger='nerf'):
+        for _ in range(5):
+            progress.advance()
+    assert [record.getMessage() for record in caplog.records] == [
+        'reading 2/5, 0.67 images/s, 4 s left',
+        'reading 4/5, 0.29 images/s, 4 s left',
+        'reading 5/5, 0.33 images/s, 0 s left',
+    ]
+    caplog.clear()
+    console.Progress('reading', 1, after=2.0).advance()
+    assert not caplog.records

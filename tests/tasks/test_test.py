@@ -31,11 +31,12 @@ def measured(tmp_path, monkeypatch):
     for name in ('lpips_alex', 'lpips_vgg'):
         monkeypatch.setitem(METRICS, name, dataclasses.replace(METRICS[name], is_installed=lambda: False))
 
-    def measure(widths):
-        scene = scene_of(widths)
+    def measure(widths, used=None):
+        scene = dataclasses.replace(scene_of(widths), used=used)
         test = [int(i) for i in scene.indices('test')]
         for i in test:
             picture = np.full_like(scene.image(i)[..., :3], 100 + 2 ** (i - 1))
+            picture[: 0 if used is None else 5] = 0
             imageio.imwrite(tmp_path / f'{scene.stem(i)}_rgb.png', picture)
         config = types.SimpleNamespace(scene='toy', model_name='mipnerf')
         trained = types.SimpleNamespace(step=7, config=config)
@@ -134,6 +135,27 @@ def test_transparent_pictures_are_made_of_test_views_that_lack_them(tmp_path):
     found = imageio.imread(tmp_path / 'r_0_d0_rgba.png')
     assert found[3, 3].tolist() == [128, 128, 128, 128]
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_with_masks_both_figures_are_told(measured, caplog, monkeypatch):
+    monkeypatch.setattr(views._log, 'propagate', True)
+    used = np.ones(64 + 2 * 32 * 32, bool)
+    for i in range(2):
+        used[64 + i * 32 * 32 :][: 5 * 32] = False  # the first five rows, where the predictions are black
+    with caplog.at_level('INFO', logger='nerf'):
+        report, table = measured(WIDTHS[:1], used)
+    assert report['mean']['masked_psnr'] == pytest.approx(off_by(1, 2))
+    assert report['mean']['psnr'] < 20
+    assert table.masked_psnr.tolist() == pytest.approx([off_by(1), off_by(2)])
+    assert report['mean']['masked_ssim'] > report['mean']['ssim'] + 0.1
+    assert 'masked_psnr, masked_ssim: over the pixels that no mask takes out' in report['protocol']
+    assert f'; without masked pixels PSNR {off_by(1, 2):.2f} dB, SSIM ' in caplog.text
+
+
+def test_without_masks_there_is_one_figure(measured):
+    report, _ = measured(WIDTHS[:1])
+    assert list(report['mean']) == ['psnr', 'ssim']
+    assert 'masked' not in report['protocol']
 
 
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'flip'])

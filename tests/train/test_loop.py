@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 import os
@@ -208,6 +209,8 @@ def test_blank_mse_is_the_error_of_the_best_single_colour():
     errors = [np.mean((white - white.mean(0) - shift) ** 2) for shift in (0, 0.05, -0.05)]
     assert divergence.constant_colour_mse(scene, 'white') == pytest.approx(errors[0], rel=1e-3)
     assert errors[0] < min(errors[1:])
+    masked = dataclasses.replace(scene, used=scene.pixels[:, 3] == 0)  # nothing but the background is left
+    assert divergence.constant_colour_mse(masked, 'white') == pytest.approx(0, abs=1e-9)
 
 
 def test_an_error_of_ours_is_told_after_the_state_was_saved(tmp_path):

@@ -11,8 +11,7 @@ from nerf.errors import UserError, unknown
 from nerf.ray.structs import Pixel
 
 BATCHINGS = ('mixed', 'single_image')
-
-
+DRAWS = 100  # of a pixel, until one is found that no mask takes out
 CROP = 0.5  # of width and height, in the first steps of a run with `crop_steps` (NeRF's code)
 
 
@@ -61,14 +60,18 @@ def pixel_batch(
 ) -> Pixel:
     """Draw `count` pixels uniformly, with replacement, from the central parts of images [k], as a function of (seed, step).
 
+    Pixels that a mask takes out are drawn anew, so that a batch has as many rays with a mask as without; if nothing else is
+    found, their weight is 0. Where all of the central parts is masked, the whole images are drawn from.
+
     Args:
         images: [k], their indices in the scene.
         crop: share of the width and of the height that is used.
 
     Returns:
-        A `Pixel` of numpy arrays with a leading axis [count]; each has its image's weight.
+        A `Pixel` of numpy arrays with a leading axis [count]; each has its image's weight, or 0.
     """
     draw = np.random.Generator(np.random.Philox(key=np.array([seed, step], np.uint64)))
+    all_images = images
     if batching == 'single_image':
         images = images[draw.integers(len(images), size=1)]
     size = np.stack([scene.cameras.width, scene.cameras.height], axis=1)[images].astype(np.int64)
@@ -76,14 +79,30 @@ def pixel_batch(
     corner = (size - part) // 2
 
     stops = np.cumsum(part[:, 0] * part[:, 1])
+    starts = np.concatenate([[0], stops])
+
+    def place_of(drawn: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return camera, column, row and the index in `scene.pixels` of numbers [n] of pixels of these parts."""
+        chosen = np.searchsorted(stops, drawn, side='right')
+        within = drawn - starts[chosen]
+        column = corner[chosen, 0] + within % part[chosen, 0]
+        row = corner[chosen, 1] + within // part[chosen, 0]
+        return images[chosen], column, row, scene.offsets[images[chosen]] + row * size[chosen, 0] + column
+
     drawn = draw.integers(stops[-1], size=count)
-    chosen = np.searchsorted(stops, drawn, side='right')
-    within = drawn - np.concatenate([[0], stops])[chosen]
-    column = corner[chosen, 0] + within % part[chosen, 0]
-    row = corner[chosen, 1] + within // part[chosen, 0]
+    masked = np.arange(count)
+    for _ in range(0 if scene.used is None else DRAWS):
+        masked = masked[~scene.used[place_of(drawn[masked])[3]]]
+        if not len(masked):
+            break
+        drawn[masked] = draw.integers(stops[-1], size=len(masked))
+    if scene.used is not None and len(masked) == count and crop < 1:  # a batch without any weight has no gradient
+        return pixel_batch(scene, all_images, seed, step, count, batching)
+    camera, column, row, index = place_of(drawn)
+    weight = scene.weights[camera]
     return Pixel(
-        camera=images[chosen].astype(np.int32),
+        camera=camera.astype(np.int32),
         xy=np.stack([column, row], axis=1).astype(np.float32) + np.float32(0.5),
-        rgba=scene.pixels[scene.offsets[images[chosen]] + row * size[chosen, 0] + column],
-        weight=scene.weights[images[chosen]],
+        rgba=scene.pixels[index],
+        weight=weight if scene.used is None else weight * scene.used[index],
     )

@@ -1,11 +1,11 @@
 """Cache of scenes by TensorFlow Datasets: a scene is read, checked and downsampled once, and then read from the cache."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import absl.logging
@@ -15,7 +15,10 @@ from nerf.data.feed.quiet_tensorflow import tf  # noqa: F401, before tensorflow_
 from nerf.data.formats import fingerprint, load_scene, resolve_source
 from nerf.data.options import DataOptions
 from nerf.data.poses import frame_arrays, frame_of_arrays
-from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, make_scene
+from nerf.data.reading import SHOWN_AFTER
+from nerf.data.scene import CAMERA_ARRAYS, OPTIONAL_ARRAYS, Scene, camera_arrays, cameras_of_arrays, checked
+from nerf.host import processes
+from nerf.host.console import Progress
 
 import tensorflow_datasets as tfds  # isort: skip, TensorFlow must be quiet first
 
@@ -29,9 +32,11 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version('1.2.0')
 
-    def __init__(self, name: str, cache_dir: str | None, scene: Scene | None = None) -> None:
-        """Open the dataset `name`; if it does not exist, `scene` is what `download_and_prepare` writes."""
-        self._scene = scene
+    def __init__(
+        self, name: str, cache_dir: str | None, scene: Scene | None = None, advance: Callable[[], None] = lambda: None
+    ) -> None:
+        """Open the dataset `name`; if it does not exist, `scene` is what `download_and_prepare` writes, image by image."""
+        self._scene, self._advance = scene, advance
         super().__init__(data_dir=cache_dir, config=tfds.core.BuilderConfig(name=name))
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -42,8 +47,12 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         weight = tfds.features.Scalar(dtype=np.float32)
         # All of the scene's points with its first image, none with the others.
         points = tfds.features.Tensor(shape=(None, 3), dtype=np.float32)
+        # Of height 0 if the scene has no masks.
+        used = tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding=tfds.features.Encoding.ZLIB)
+        count = tfds.features.Scalar(dtype=np.int64)  # of all pixels of the scene, with each image
         features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
         features['frame'] = text  # the scene's, with each image, as JSON: TFDS would round its float64 to float32
+        features |= {'used': used, 'count': count}
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
@@ -57,8 +66,10 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             camera = {key: values[i : i + 1] for key, values in cameras.items()}
             image, weight = self._scene.image(i), self._scene.weights[i]
             points = self._scene.points if i == 0 else self._scene.points[:0]
+            used = image[:0, :, 0] if self._scene.used is None else self._scene.mask(i).astype(np.uint8)
             example = {'name': name, 'split': split, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
-            yield i, {**example, 'frame': frame}
+            yield i, {**example, 'frame': frame, 'used': used, 'count': len(self._scene.pixels)}
+            self._advance()
 
 
 def cached_scene(
@@ -90,8 +101,8 @@ def cached_scene(
 
 def _write(name: str, cache_dir: str | None, scene: Scene) -> None:
     """Write a scene; TFDS writes to a temporary folder and renames it, so that other processes read all of it or nothing."""
-    with _quiet():
-        builder = NerfScene(name, cache_dir, scene)
+    with _reporting('caching images') as report, _quiet():
+        builder = NerfScene(name, cache_dir, scene, report(len(scene.names)))
         try:
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         except OSError:
@@ -101,18 +112,58 @@ def _write(name: str, cache_dir: str | None, scene: Scene) -> None:
 
 def _read(name: str, cache_dir: str | None) -> Scene | None:
     """Read the cached scene, its images in their original order; None if there is none."""
-    with _quiet():
+    with _reporting('reading cached images') as report, _quiet():
         builder = NerfScene(name, cache_dir)
         if not builder.is_prepared():
             return None
         config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        examples = list(tfds.as_numpy(builder.as_dataset(split=SPLIT, read_config=config)))
-    cameras = {key: np.concatenate([example['camera'][key] for example in examples]) for key in CAMERA_SHAPES}
+        examples = tfds.as_numpy(builder.as_dataset(split=SPLIT, read_config=config))
+        return _scene_of(examples, report(builder.info.splits[SPLIT].num_examples))
+
+
+def _scene_of(examples: Iterable[dict[str, Any]], advance: Callable[[], None]) -> Scene:
+    """Make a scene of its examples; the buffer of pixels is allocated once, and filled as they come."""
+    others, pixels, used, filled = [], None, None, 0
+    for example in examples:
+        image, mask = example.pop('image'), example.pop('used')
+        if pixels is None:
+            pixels = np.empty((example['count'], 4), np.uint8)
+            used = np.empty(len(pixels), bool) if len(mask) else None
+        place = slice(filled, filled + image.shape[0] * image.shape[1])
+        pixels[place] = image.reshape(-1, 4)
+        if used is not None:
+            used[place] = mask.ravel()
+        filled = place.stop
+        others.append(example)
+        advance()
+    cameras = {key: np.concatenate([example['camera'][key] for example in others]) for key in CAMERA_SHAPES}
     cameras = cameras_of_arrays({key: values for key, values in cameras.items() if len(values)})
-    names, split = ([example[key].decode() for example in examples] for key in ('name', 'split'))
-    weights = np.array([example['weight'] for example in examples], np.float32)
-    scene = make_scene(names, split, [example['image'] for example in examples], cameras, weights)
-    return dataclasses.replace(scene, points=examples[0]['points'], frame=frame_of_arrays(json.loads(examples[0]['frame'])))
+    names, split = (tuple(example[key].decode() for example in others) for key in ('name', 'split'))
+    weights = np.array([example['weight'] for example in others], np.float32)
+    frame = frame_of_arrays(json.loads(others[0]['frame']))
+    return checked(Scene(names, split, pixels, cameras, weights, others[0]['points'], frame, used))
+
+
+@contextlib.contextmanager
+def _reporting(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
+    """Yield a function of the number of images that begins a report and returns what counts one, also within `_quiet`."""
+    shown = sys.stdout
+    begun = []
+
+    def begin(count: int) -> Callable[[], None]:
+        def advance() -> None:
+            with contextlib.redirect_stdout(shown):
+                begun[0].advance()
+
+        with contextlib.redirect_stdout(shown):
+            begun.append(Progress(what, count, is_quiet=not processes.is_first(), unit='images', after=SHOWN_AFTER))
+        return advance
+
+    try:
+        yield begin
+    finally:
+        for progress in begun:
+            progress.close()
 
 
 @contextlib.contextmanager

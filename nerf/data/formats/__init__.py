@@ -193,10 +193,7 @@ def fingerprint(format: str, folder: str, options: DataOptions) -> str:
 def _thin_test(scene: Scene, every: int | None) -> Scene:
     """Keep every Nth of the test images of a scene, and all others."""
     kept = thin_out(range(len(scene.names)), scene.split, every)
-    return make_scene(
-        [scene.names[i] for i in kept],
-        [scene.split[i] for i in kept],
-        [scene.image(i) for i in kept],
-        scene.cameras.at(kept),
-        scene.weights[kept],
-    )
+    if len(kept) == len(scene.names):
+        return scene
+    names, split = ([values[i] for i in kept] for values in (scene.names, scene.split))
+    return make_scene(names, split, [scene.image(i) for i in kept], scene.cameras.at(kept), scene.weights[kept])

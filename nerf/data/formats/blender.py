@@ -13,6 +13,7 @@ import numpy as np
 
 from nerf.data.formats.json_files import pose_of, read_frame_list, read_json
 from nerf.data.formats.listed_paths import SceneFiles
+from nerf.data.formats.masks import named_mask, read_masks
 from nerf.data.formats.photos import check_principal_point
 from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera
@@ -30,7 +31,7 @@ NEAR, FAR = 2.0, 6.0
 
 
 class Frame(NamedTuple):
-    """One entry of a transforms file: name, split, image file, [R|t], its values before the file's, and the transforms file."""
+    """One entry of a transforms file: name, split, image, [R|t], its values before the file's, transforms file, mask if any."""
 
     name: str
     split: str
@@ -38,6 +39,7 @@ class Frame(NamedTuple):
     pose: np.ndarray
     said: ChainMap[str, Any]
     listed_in: str
+    mask: str | None
 
     def intrinsics(self, size: tuple[int, int]) -> np.ndarray:
         """Compute K, [3, 3], px, for an image of `size` (width, height).
@@ -85,8 +87,9 @@ def load(folder: str, options: DataOptions) -> Scene:
         check_camera(f'{frame.name} in {frame.listed_in}', cameras.at(i))
         check_principal_point(f'{frame.name} in {frame.listed_in}', lenses[i], full_sizes[i])
     pixels = fill_pixels(folder, full_sizes, sizes, lambda i: read_shrunk(frames[i].path, options)[0])
+    used = read_masks([frame.mask for frame in frames], [frame.path for frame in frames], sizes)
     names, split = tuple(frame.name for frame in frames), tuple(frame.split for frame in frames)
-    return checked(Scene(names, split, pixels, cameras, frame=world))
+    return checked(Scene(names, split, pixels, cameras, frame=world, used=used))
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
@@ -96,7 +99,8 @@ def sources(folder: str, options: DataOptions) -> list[str]:
         UserError: as `load`, except for the contents of the images.
     """
     frames = read_frames(folder, options)
-    return sorted({frame.listed_in for frame in frames} | {frame.path for frame in frames})
+    masks = {frame.mask for frame in frames} - {None}
+    return sorted({frame.listed_in for frame in frames} | {frame.path for frame in frames} | masks)
 
 
 def read_frames(folder: str, options: DataOptions) -> list[Frame]:
@@ -130,9 +134,10 @@ def _read_split(files: SceneFiles, split: str) -> list[Frame]:
     names = _names(paths, where)
     check_names(names, [split] * len(names), where)
     images = [_image_path(files.folder, path) for path in paths]
+    masks = [named_mask(files, entry, f'{where}, frame {entry["file_path"]!r}') for entry in entries]
     frames = [
-        Frame(f'{split}_{name}', split, image, pose, ChainMap(entry, content), where)
-        for name, image, pose, entry in zip(names, images, poses, entries, strict=True)
+        Frame(f'{split}_{name}', split, image, pose, ChainMap(entry, content), where, mask)
+        for name, image, pose, entry, mask in zip(names, images, poses, entries, masks, strict=True)
     ]
     for frame in frames:
         frame.intrinsics((1, 1))  # refused before images are read

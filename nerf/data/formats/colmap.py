@@ -11,7 +11,8 @@ import numpy as np
 
 from nerf.data.formats.colmap_model import Model, ModelImage, holds_model, model_files, read_model, read_names
 from nerf.data.formats.listed_paths import SceneFiles
-from nerf.data.formats.photos import Photo, assemble, image_folder, images_below, list_images
+from nerf.data.formats.masks import mask_beside
+from nerf.data.formats.photos import Photo, assemble, image_folder, images_below, list_images, with_masks
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
 from nerf.errors import UserError
@@ -43,11 +44,11 @@ def load(folder: str, options: DataOptions) -> Scene:
     root, files = _image_files(folder, model, options)
     photos = [make_photo(model, image, file) for image, file in zip(model.images, files, strict=True) if file]
     _say_left_out(where, root, len(model.images), photos, _images_beside(folder, root, files))
-    return assemble(where, photos, options, model.points)
+    return assemble(where, with_masks(folder, photos), options, model.points)
 
 
 def sources(folder: str, options: DataOptions) -> list[str]:
-    """List the files that the scene is made from: the model's, and all images of any size.
+    """List the files that the scene is made from: the model's, and all images of any size and their masks.
 
     Raises:
         UserError: no complete model, or a damaged file of its images.
@@ -56,7 +57,8 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     roots = sorted(entry.path for entry in os.scandir(folder) if entry.name.startswith('images') and entry.is_dir())
     images = [os.path.join(root, name) for root in roots for name in images_below(root)]
     elsewhere = set(map(SceneFiles(folder).find, read_names(where))) - {None, *images}
-    return [*model_files(where), *images, *sorted(elsewhere)]
+    masks = {mask_beside(folder, image) for image in images} - {None}
+    return [*model_files(where), *images, *sorted(elsewhere | masks)]
 
 
 def model_folder(folder: str) -> str:

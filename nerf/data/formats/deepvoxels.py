@@ -76,7 +76,7 @@ def load(folder: str, options: DataOptions) -> Scene:
     ]
     names = [f'{photo.split}_{os.path.splitext(os.path.basename(photo.name))[0]}' for photo in photos]
     check_names(names, [photo.split for photo in photos], folder)
-    pixels, cameras = read_photos(folder, photos, options)
+    pixels, _, cameras = read_photos(folder, photos, options)
     poses = np.stack([photo.pose for photo in photos])
     middle = setups['train'].middle
     distance = np.linalg.norm(poses[:, :, 3] - middle, axis=1).mean()

@@ -38,11 +38,12 @@ class SceneFiles:
         found = self._literal(name) or (self._find(parts) if is_within else None)
         return found and os.path.join(self.folder, found)
 
-    def locate(self, paths: Sequence[str], where: str) -> list[str]:
+    def locate(self, paths: Sequence[str], where: str, may_relative_move: bool = True) -> list[str]:
         """Return each listed path as one within the folder: that of its file or, if there is none, as it is listed.
 
         Of an absolute path outside of the folder, the longest end is taken that is a file in the folder; so it is of
-        relative ones if none of all `paths` is a file. `where` is the file that lists them, for messages.
+        relative ones if none of all `paths` is a file and `may_relative_move`. `where` is the file that lists
+        them, for messages.
 
         Raises:
             UserError: a relative path leaves the folder.
@@ -52,7 +53,7 @@ class SceneFiles:
             if '\0' in path or (not is_absolute and parts[0] == os.pardir):
                 raise UserError(f'{where}: file_path {path!r} leaves the scene folder; expected a path within it')
         found = [self._literal(path) or self._inside(*each) for path, each in zip(paths, split, strict=True)]
-        is_elsewhere = not any(found)
+        is_elsewhere = may_relative_move and not any(found)
         for i, (is_absolute, parts) in enumerate(split):
             if found[i] is None and (is_absolute or is_elsewhere):
                 found[i] = self._find_end(parts)

@@ -9,7 +9,8 @@ import os
 
 import numpy as np
 
-from nerf.data.formats.photos import Photo, assemble, image_folder, list_images
+from nerf.data.formats.masks import mask_beside
+from nerf.data.formats.photos import Photo, assemble, image_folder, list_images, with_masks
 from nerf.data.options import DataOptions
 from nerf.data.scene import Scene
 from nerf.errors import UserError
@@ -31,7 +32,9 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     Raises:
         UserError: as `load`, except for the contents of the images.
     """
-    return [os.path.join(folder, FILE), *(photo.path for photo in list_photos(folder, options)[0])]
+    photos, _ = list_photos(folder, options)
+    masks = {mask_beside(folder, photo.path) for photo in photos} - {None}
+    return [os.path.join(folder, FILE), *(photo.path for photo in photos), *sorted(masks)]
 
 
 def load(folder: str, options: DataOptions) -> Scene:
@@ -41,7 +44,7 @@ def load(folder: str, options: DataOptions) -> Scene:
         UserError: a missing, damaged or invalid file; the message names it.
     """
     photos, bounds = list_photos(folder, options)
-    return assemble(os.path.join(folder, FILE), photos, options, bounds=bounds)
+    return assemble(os.path.join(folder, FILE), with_masks(folder, photos), options, bounds=bounds)
 
 
 def list_photos(folder: str, options: DataOptions) -> tuple[list[Photo], np.ndarray]:

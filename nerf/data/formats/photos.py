@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nerf.data.formats.masks import mask_beside, read_masks
 from nerf.data.formats.pose_matrices import without_scale
 from nerf.data.image_kinds import ENDINGS, is_folder_of_images, is_image, no_images
 from nerf.data.images import is_on_its_side, read_shrunk, shrunk_size, size_of
@@ -37,6 +38,7 @@ class Photo:
         distortion: [8], see `nerf.ray.lenses.Lens`; None for a pinhole.
         is_fisheye: whether the distortion is a fisheye's.
         split: 'train', 'val' or 'test'; None: by `splits_of`.
+        mask: of its mask's file, see `nerf.data.formats.masks`; None: all of it is used.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Photo:
     distortion: np.ndarray | None = None
     is_fisheye: bool = False
     split: str | None = None
+    mask: str | None = None
 
 
 def assemble(
@@ -77,9 +80,9 @@ def assemble(
         )
     names = [f'{of}_{stem}' for of, stem in zip(split, stems(where, photos), strict=True)]
     check_names(names, split, where)
-    pixels, cameras = read_photos(where, photos, options)
+    pixels, used, cameras = read_photos(where, photos, options)
     cameras, points, frame = place(cameras, poses, points, bounds, options)
-    return checked(Scene(tuple(names), tuple(split), pixels, cameras, points=points, frame=frame))
+    return checked(Scene(tuple(names), tuple(split), pixels, cameras, points=points, frame=frame, used=used))
 
 
 def splits_of(photos: Sequence[Photo], options: DataOptions) -> list[str]:
@@ -108,22 +111,28 @@ def stems(where: str, photos: Sequence[Photo]) -> list[str]:
     raise UserError(f'{where}: lists the image {twice!r} twice; expected each once')
 
 
-def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[np.ndarray, Camera]:
-    """Read the photos at the target size, uint8 [sum of width x height, 4]; also return their cameras, scaled to that size.
+def with_masks(folder: str, photos: Sequence[Photo]) -> list[Photo]:
+    """Return the photos of the scene in `folder`, those without a mask with the one beside them, if there is one."""
+    found = [dataclasses.replace(photo, mask=photo.mask or mask_beside(folder, photo.path)) for photo in photos]
+    unused = os.path.join(folder, 'masks')
+    if os.path.isdir(unused) and not any(photo.mask for photo in found):
+        LOG.warning('%s: holds no mask by the name of a photo, such as 0001.jpg.png or 0001.png, and is not used', unused)
+    return found
+
+
+def read_photos(where: str, photos: Sequence[Photo], options: DataOptions) -> tuple[np.ndarray, np.ndarray | None, Camera]:
+    """Read the photos and their masks at the target size; return `Scene.pixels`, `Scene.used` and cameras of that size.
 
     Raises:
-        UserError: an invalid camera or image, named by the message.
+        UserError: an invalid camera, image or mask, named by the message.
     """
     cameras = cameras_of(where, photos)
     full_sizes = [size for size, _ in map_files(size_as_read, photos)]
-    sizes = np.array(
-        [
-            shrunk_size(photo.path, size, options_for(photo, size, options))
-            for photo, size in zip(photos, full_sizes, strict=True)
-        ]
-    )
+    found = zip(photos, full_sizes, strict=True)
+    sizes = np.array([shrunk_size(photo.path, size, options_for(photo, size, options)) for photo, size in found])
     pixels = fill_pixels(where, full_sizes, sizes, lambda i: read_photo(photos[i], options))
-    return pixels, resized(cameras, sizes)
+    used = read_masks([photo.mask for photo in photos], [photo.path for photo in photos], sizes)
+    return pixels, used, resized(cameras, sizes)
 
 
 def cameras_of(where: str, photos: Sequence[Photo]) -> Camera:
@@ -168,7 +177,7 @@ def read_photo(photo: Photo, options: DataOptions) -> np.ndarray:
     """Read a photo at the target size, see `options_for`, premultiplied uint8 [height, width, 4].
 
     Raises:
-        UserError: an unreadable image, a shape that is not its camera's, or an image smaller than the target.
+        UserError: its shape is not its camera's.
     """
     size, is_turned = size_as_read(photo)
     return read_shrunk(photo.path, options_for(photo, size, options), is_turned)[0]

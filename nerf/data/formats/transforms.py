@@ -5,8 +5,8 @@ intrinsics take precedence over the file's. `transforms_train.json` and those of
 have intrinsics; with an angle of view alone they are Blender's, see `nerf.data.formats.blender`.
 
 Not read: `aabb_scale`, `scale` and `offset`, which place the scene in instant-ngp's box, and `applied_transform`, which
-nerfstudio applied to the world before it wrote the poses: here `scene_type` determines the frame. Masks and depth maps are
-not read either. `test_frames` and `is_bad` are ScanNet++'s.
+nerfstudio applied to the world before it wrote the poses: here `scene_type` determines the frame. Depth maps are not read
+either; masks are, see `nerf.data.formats.masks`. `test_frames` and `is_bad` are ScanNet++'s.
 """
 
 import logging
@@ -19,7 +19,8 @@ import numpy as np
 
 from nerf.data.formats.json_files import is_bad, pose_of, read_frame_list, read_json, say_once
 from nerf.data.formats.listed_paths import SceneFiles
-from nerf.data.formats.photos import Photo, assemble, image_folder
+from nerf.data.formats.masks import mask_beside, named_mask
+from nerf.data.formats.photos import Photo, assemble, image_folder, with_masks
 from nerf.data.formats.transforms_cameras import SAYS_INTRINSICS, read_camera, read_size
 from nerf.data.images import size_of
 from nerf.data.options import DataOptions
@@ -80,10 +81,8 @@ def load(folder: str, options: DataOptions) -> Scene:
     if len(there) < len(frames):
         first = frames[files.index(None)].path
         LOG.warning('%s: %d of %d images are missing and left out, %s first', where, files.count(None), len(frames), first)
-    if any('mask_path' in frame.said for frame in frames):
-        LOG.warning('%s: has masks, which are not used; only an alpha channel in the images is', where)
     here = SceneFiles(folder)
-    photos = [_photo(here, *each) for each in there]
+    photos = with_masks(folder, [_photo(here, *each) for each in there])
     _warn_of_other_size(where, [frame for frame, _ in there], photos)
     return assemble(where, _thin_test(photos, options), options)
 
@@ -96,7 +95,10 @@ def sources(folder: str, options: DataOptions) -> list[str]:
     """
     _, frames = read_frames(folder)
     files = image_files(folder, frames, options)
-    return sorted({os.path.join(folder, name) for _, name in _json_files(folder)} | {file for file in files if file})
+    there = [(frame, file) for frame, file in zip(frames, files, strict=True) if file]
+    here = SceneFiles(folder)
+    masks = {named_mask(here, frame.said, frame.where) or mask_beside(folder, file) for frame, file in there} - {None}
+    return sorted({os.path.join(folder, name) for _, name in _json_files(folder)} | {file for _, file in there} | masks)
 
 
 def read_frames(folder: str) -> tuple[str, list[Frame]]:
@@ -216,7 +218,8 @@ def _photo(files: SceneFiles, frame: Frame, file: str) -> Photo:
     if not all(size):
         raise UserError(f'{frame.where}: says no w and h, and its image at full size is missing; expected one of them')
     intrinsics, distortion, is_fisheye = read_camera(frame.said, size, frame.where)
-    return Photo(frame.path, file, frame.pose, intrinsics, size, distortion, is_fisheye, frame.split)
+    mask = named_mask(files, frame.said, frame.where)
+    return Photo(frame.path, file, frame.pose, intrinsics, size, distortion, is_fisheye, frame.split, mask)
 
 
 def _warn_of_other_size(where: str, frames: list[Frame], photos: list[Photo]) -> None:

@@ -26,7 +26,8 @@ RANGE_OF_FORMAT = {
     'multiscale_blender': 'from metadata.json',
     'deepvoxels': 'by where the cameras stand',
 }
-BESIDE_IMAGES = ('depth', 'normal', 'mask', 'alpha', 'disp')  # words in the names of image files that are not photos
+# Words in the names of image files that are no photos, or of their folders.
+BESIDE_IMAGES = ('depth', 'normal', 'mask', 'alpha', 'disp')
 WARNINGS_AT_START = 2
 ALL_AROUND = 45  # degrees: the widest gap of cameras that stand all around
 
@@ -46,6 +47,7 @@ def page(scene: Scene, source: Source, facts: PhotoFacts, warnings: list[str]) -
         ('photos', f'{_counts(scene)}; {how_split(scene)}'),
         ('size', f'{_sizes(scene)}; {_share(facts.has_alpha)} with alpha'),
         *([('weights', f'of pixels in the loss {_span(scene.weights)}')] if np.ptp(scene.weights) else []),
+        *([('masks', _masked(scene))] if scene.used is not None else []),
         ('lens', f'{_focal(scene)}; {lens_model(scene)}'),
         ('near, far', _range(scene, source)),
         *(('cameras' if i == 0 else '', line) for i, line in enumerate(_layout_lines(scene))),
@@ -68,6 +70,7 @@ def short_form(scene: Scene, source: Source) -> list[str]:
     lines = [
         f'scene {folder or "built in"} ({source.format}, {scene_type}): {_counts(scene)}, {_sizes(scene)}',
         f'near, far {_range(scene, source)}; cameras {_stand(scene)}',
+        *([f'masks: {_masked(scene)}; these are not trained on'] if scene.used is not None else []),
         *(f'warning: {each}' for each in warnings[:WARNINGS_AT_START]),
     ]
     if len(warnings) > WARNINGS_AT_START:
@@ -94,7 +97,7 @@ def unused_images(source: Source) -> list[str]:
     used = {os.path.abspath(path) for path in FORMATS[source.format].sources(source.folder, all_of_it)}
     folders = {os.path.dirname(path) for path in used if is_image(os.path.basename(path))}
     found = {entry.path for folder in folders for entry in os.scandir(folder) if is_image(entry.name)}
-    names = {path: os.path.basename(path).lower() for path in found - used}
+    names = {path: os.path.relpath(path, source.folder).lower() for path in found - used}
     return sorted(path for path, name in names.items() if not any(word in name for word in BESIDE_IMAGES))
 
 
@@ -154,6 +157,11 @@ def _sizes(scene: Scene) -> str:
     if len(sizes) == 1:
         return f'{low[0]} x {low[1]} px'
     return f'{low[0]} x {low[1]} .. {high[0]} x {high[1]} px, {len(sizes)} sizes'
+
+
+def _masked(scene: Scene) -> str:
+    shares = np.array([1 - scene.mask(i).mean() for i in range(len(scene.names))])
+    return f'{1 - scene.used.mean():.1%} of all pixels are masked, in {(shares > 0).sum()} of {len(shares)} photos'
 
 
 def _focal(scene: Scene) -> str:

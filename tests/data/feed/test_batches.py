@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from nerf.data.feed import batches
 from nerf.data.feed.batches import Batches, pixel_batch, plain_batches
 from nerf.data.scene import make_scene, stack_cameras
 from nerf.errors import UserError
@@ -115,3 +116,58 @@ def test_specs_that_cannot_be():
         Batches(0, 0)
     with pytest.raises(UserError, match='seed -1'):
         Batches(-1, 8)
+
+
+@pytest.fixture
+def masked(scene):
+    """A third of the pixels of each image is masked."""
+    return dataclasses.replace(scene, used=np.arange(len(scene.pixels)) % 3 > 0, weights=np.array([1, 4, 16], np.float32))
+
+
+def index_of(scene, batch):
+    column, row = (batch.xy - 0.5).astype(int).T
+    return scene.offsets[batch.camera] + row * scene.cameras.width[batch.camera] + column
+
+
+@pytest.mark.parametrize('batching', ['mixed', 'single_image'])
+def test_masked_pixels_are_not_drawn_and_all_others_alike(masked, batching):
+    images, count = masked.indices('train'), 60_000
+    batch = pixel_batch(masked, images, 0, 0, count, batching)
+    index = index_of(masked, batch)
+    assert masked.used[index].all()
+    np.testing.assert_array_equal(batch.rgba, masked.pixels[index])
+    np.testing.assert_array_equal(batch.weight, masked.weights[batch.camera], strict=True)
+    _, often = np.unique(index, return_counts=True)
+    there = sum(masked.mask(i).sum() for i in set(batch.camera))
+    assert len(often) == there
+    assert np.abs(often - count / there).max() < 5 * np.sqrt(count / there)
+
+
+def test_a_mask_changes_no_other_pixel_of_a_batch(scene, masked):
+    images = scene.indices('train')
+    before, after = (pixel_batch(each, images, 3, 5, 500) for each in (scene, masked))
+    kept = masked.used[index_of(scene, before)]
+    assert 0 < kept.sum() < 500
+    np.testing.assert_array_equal(after.xy[kept], before.xy[kept])
+    np.testing.assert_array_equal(after.camera[kept], before.camera[kept])
+    whole = dataclasses.replace(scene, used=np.ones(len(scene.pixels), bool))
+    assert_same(pixel_batch(whole, images, 3, 5, 500), before)
+    assert_same(pixel_batch(masked, images, 3, 5, 500), after)
+
+
+def test_where_the_central_parts_are_masked_the_whole_images_are_drawn_from(masked):
+    masked = dataclasses.replace(masked, used=masked.used.copy())
+    masked.mask(0)[1:3, 1:4] = False
+    masked.mask(2)[0, 2:7] = False
+    for batching in ('mixed', 'single_image'):
+        cropped, whole = (pixel_batch(masked, masked.indices('train'), 0, 0, 100, batching, crop) for crop in (0.5, 1.0))
+        assert_same(cropped, whole)
+        assert (cropped.weight > 0).all()
+
+
+def test_what_is_not_found_has_weight_0(masked, monkeypatch):
+    monkeypatch.setattr(batches, 'DRAWS', 1)  # as where hardly anything is used
+    batch = pixel_batch(masked, masked.indices('train'), 0, 0, 4000)
+    used = masked.used[index_of(masked, batch)]
+    assert 0.85 < used.mean() < 0.92  # 8 of 9
+    np.testing.assert_array_equal(batch.weight, masked.weights[batch.camera] * used, strict=True)

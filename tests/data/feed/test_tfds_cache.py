@@ -18,6 +18,7 @@ from nerf.ray.lenses import Lens
 def assert_same(a, b):
     assert (a.names, a.split) == (b.names, b.split)
     np.testing.assert_array_equal(a.pixels, b.pixels, strict=True)
+    assert (a.used is None) == (b.used is None)
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x, y, strict=True), a.cameras, b.cameras)
 
 
@@ -65,6 +66,26 @@ def test_weights_are_kept(blender_folder, cache, monkeypatch):
         scene = cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
         np.testing.assert_array_equal(scene.weights, weights, strict=True)
         assert_same(scene, weighted)
+
+
+def test_what_takes_long_is_reported(blender_folder, cache, caplog, monkeypatch):
+    monkeypatch.setattr(builders, 'SHOWN_AFTER', 1e-9)
+    args = (None, str(blender_folder), 'lego', DataOptions(), str(cache))
+    for what in ('caching images', 'reading cached images'):
+        caplog.clear()
+        with caplog.at_level('INFO', logger='nerf'):
+            cached_scene(*args)
+        assert caplog.records[-1].getMessage().startswith(f'{what} 8/8, ')
+
+
+def test_masks_are_kept(blender_folder, cache, monkeypatch):
+    plain = formats.load_scene(None, str(blender_folder), '', DataOptions())
+    masked = dataclasses.replace(plain, used=np.random.default_rng(0).random(len(plain.pixels)) < 0.7)
+    monkeypatch.setattr(builders, 'load_scene', lambda *args: masked)
+    for _ in range(2):
+        scene = cached_scene(None, str(blender_folder), '', DataOptions(), str(cache))
+        np.testing.assert_array_equal(scene.used, masked.used, strict=True)
+        assert_same(scene, masked)
 
 
 def test_points_are_kept(blender_folder, cache, monkeypatch):

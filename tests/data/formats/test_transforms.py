@@ -1,5 +1,4 @@
 import json
-import logging
 import shutil
 
 import jax
@@ -139,13 +138,6 @@ def test_missing_images_are_left_out_with_one_warning(folder, caplog):
     Image.new('RGB', (2, 2)).save(folder / 'images' / 'other.png')
     with pytest.raises(UserError, match=r'transforms\.json: none of its 9 images is there, images/r_0\.png first'):
         load(folder)
-
-
-def test_masks_are_said_to_be_unused(folder, caplog):
-    edit(folder, lambda content: content['frames'][0].update(mask_path='masks/r_0.png'))
-    load(folder)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert 'masks, which are not used' in caplog.text
 
 
 def test_lists_of_the_file_say_the_splits(folder):
