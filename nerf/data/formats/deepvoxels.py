@@ -28,6 +28,7 @@ from nerf.data.poses import Frame
 from nerf.data.scene import Scene, checked
 from nerf.data.splits import thin_out
 from nerf.errors import UserError
+from nerf.host.untrusted import MissingError, UnreadableError, decode_text, read_bytes
 
 LOG = logging.getLogger('nerf')
 LENS = 'intrinsics.txt'
@@ -176,12 +177,11 @@ def _read_setup(where: str) -> Setup:
 def _numbers(where: str) -> list[np.ndarray]:
     """Read the numbers of a text file, which must be finite, float64, line by line; empty lines are skipped."""
     try:
-        with open(where, encoding='ascii') as file:
-            text = file.read(MAX_BYTES)
+        text = decode_text(read_bytes(where, MAX_BYTES))
         lines = [np.array([float(word) for word in line.split()]) for line in text.splitlines() if line.strip()]
-    except FileNotFoundError:
+    except MissingError:
         raise UserError(f'{where}: no such file; expected it beside the images') from None
-    except (OSError, ValueError) as error:
+    except (UnreadableError, ValueError) as error:
         raise UserError(f'{where}: expected numbers only ({error}); write it anew') from error
     if not all(np.isfinite(line).all() for line in lines):
         raise UserError(f'{where}: has a value that is not finite; repair it')

@@ -1,4 +1,5 @@
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -167,3 +168,11 @@ def test_only_such_folders_are_recognised(folder, tmp_path, blender_folder):
     pose = np.array((folder / 'train/pose/000003.txt').read_text().split(), float).reshape(4, 4)
     np.testing.assert_allclose((pose[:3] * FLIP)[2, 2], load(folder).camera(3).camera_to_world[2, 2], atol=1e-6)
     assert Image.open(folder / 'train/rgb/000003.png').mode == 'RGB'
+
+
+def test_a_pipe_is_not_waited_for(folder):
+    path = folder / 'train/intrinsics.txt'
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match=r'intrinsics\.txt: expected numbers only \(cannot be read, as it is no file\)'):
+        load(folder)
