@@ -23,7 +23,5 @@ def get_config(scene: str = '') -> ml_collections.ConfigDict:
     config.losses.distortion = 0.01
     config.data.factor = 1
     config.data.width = 130
-    config.data.near = 0.1
-    config.data.far = 1000.0
     config.num_steps = 3500
     return config

@@ -14,8 +14,6 @@ def get_config(scene: str = 'fern') -> ml_collections.ConfigDict:
     """Return the grid of `instant_360.py`, on normalised device coordinates instead of contracted space."""
     config = instant_360.get_config(scene)
     config.scene_type = 'forward_facing'
-    config.data.near = None
-    config.data.far = None
     config.num_steps = 2000
     config.skip_empty = False  # every ray meets something
     return config

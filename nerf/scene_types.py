@@ -15,10 +15,11 @@ class SceneType:
     Attributes:
         spacing: of the first samples along a ray, see `nerf.ray.spacing`.
         contract: whether all of space is contracted to a ball of radius 2, with the detail within radius 1.
-        opaque_background: whether all light that is left stops in the last interval.
+        opaque_background: whether all light that is left stops in the last interval; NeRF and mip-NeRF have no such end.
         background: colour behind the scene.
         frame: coordinates in which the cameras are placed, see `nerf.data.placement.FRAMES`.
-        near, far: bounds of all rays; None: from the depths of the scene.
+        near, far: bounds of all rays; None: from the depths of the scene, by `margins`.
+        margins: near as a share of the nearest depth, and far of the farthest one.
         is_ndc: whether rays are cast into normalised device coordinates.
         has_subject: whether cameras surround one object before a background of one colour.
         default_path: the camera path of videos, see `nerf.paths.PATHS`.
@@ -32,6 +33,7 @@ class SceneType:
     frame: str
     near: float | None
     far: float | None
+    margins: tuple[float, float]
     is_ndc: bool
     has_subject: bool
     default_path: str
@@ -48,6 +50,7 @@ SCENE_TYPES = {
         frame='object',
         near=None,
         far=None,
+        margins=(0.9, 1.1),
         is_ndc=False,
         has_subject=True,
         default_path='spherical',
@@ -57,11 +60,13 @@ SCENE_TYPES = {
     'forward_facing': SceneType(
         spacing='linear',
         contract=False,
-        opaque_background=False,
+        # All that is seen is something: what may end in nothing becomes holes in dark surfaces, before black.
+        opaque_background=True,
         background='black',
         frame='forward_facing',
         near=0.0,
         far=1.0,
+        margins=(0.9, 1.1),
         is_ndc=True,
         has_subject=False,
         default_path='spiral',
@@ -74,8 +79,10 @@ SCENE_TYPES = {
         opaque_background=True,
         background='black',
         frame='unbounded',
-        near=0.2,
-        far=1e6,
+        near=None,
+        far=None,
+        # Rays that begin at the cameras learn floaters before them; samples are even in disparity, so far ones cost nothing.
+        margins=(0.5, 100.0),
         is_ndc=False,
         has_subject=False,
         default_path='ellipse',

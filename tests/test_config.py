@@ -45,7 +45,7 @@ def test_resolve_fills_what_is_open_and_keeps_what_is_set():
 
 DECIDED = {
     'object': ('linear', False, False, 'white'),
-    'forward_facing': ('linear', False, False, 'black'),
+    'forward_facing': ('linear', False, True, 'black'),
     'unbounded': ('disparity', True, True, 'black'),
 }
 

@@ -25,8 +25,7 @@ LOG = logging.getLogger('nerf')
 ENDLESS = 1e6  # far bounds from here on count as infinite
 # Depths of an image's points outside these percentiles are taken for outliers.
 PERCENTILES = (0.1, 99.9)
-# Share of the depth left free before the nearest and behind the farthest of them.
-MARGIN = 0.1
+FEW = 5  # percent of images
 WIDEST = 85  # degrees from -z: in NDC, rays at 90 are infinitely long
 
 
@@ -67,10 +66,12 @@ def place(
     if bounds is None:
         bounds = depth_bounds(cameras, poses, points)
     nearest, farthest = bounds[:, 0].min(), bounds[:, 1].max()
+    if scene_type.contract:  # some points before some cameras are wrong, and the space before them is no matter
+        nearest = np.percentile(bounds[:, 0], FEW)
     frame = choose_frame(poses, nearest, options)
     poses, points = frame.poses(poses), frame.points(points)
-    near = first_set(options.near, scene_type.near, (1 - MARGIN) * nearest * frame.scale)
-    far = first_set(options.far, scene_type.far, (1 + MARGIN) * farthest * frame.scale)
+    near = first_set(options.near, scene_type.near, scene_type.margins[0] * nearest * frame.scale)
+    far = first_set(options.far, scene_type.far, scene_type.margins[1] * farthest * frame.scale)
     ndc = ndc_scales(cameras, poses) if scene_type.is_ndc else None
     count = len(poses)
     with np.errstate(over='ignore'):  # overflow to infinity is refused by `check_camera`

@@ -147,16 +147,17 @@ def forward_facing_frame(poses: np.ndarray, nearest: float) -> Frame:
 
 
 def unbounded_frame(poses: np.ndarray) -> Frame:
-    """Return the frame of the principal axes of the camera positions, scaled to [-1, 1]^3; they vary least along z.
+    """Return the frame centred on the mean camera position, with the cameras' up as z, scaled so that they fill [-1, 1]^3.
 
-    As in mip-NeRF 360's code, it is centred on the mean position, and the cameras' mean up has z > 0.
+    x is horizontal, the way in which the positions vary most. (mip-NeRF 360's code takes the three principal axes, of which
+    z is up only if the cameras go all around.)
     """
     origin = poses[:, :, 3].mean(0)
-    positions = poses[:, :, 3] - origin
-    values, vectors = np.linalg.eigh(positions.T @ positions)
-    rotation = vectors[:, np.argsort(values)[::-1]].T
-    if np.linalg.det(rotation) < 0:
-        rotation = np.diag([1.0, 1.0, -1.0]) @ rotation
-    if (rotation @ poses[:, :, 1].mean(0))[2] < 0:
-        rotation = np.diag([1.0, -1.0, -1.0]) @ rotation
+    positions, up = poses[:, :, 3] - origin, up_direction(poses)
+    level = positions - np.outer(positions @ up, up)
+    x = np.linalg.eigh(level.T @ level)[1][:, -1]
+    # Without horizontal spread, any horizontal direction will do.
+    other = np.eye(3)[np.argmin(np.abs(up))]
+    x = unit(x - up * (up @ x), unit(np.cross(up, other), other))
+    rotation = np.stack([x, np.cross(up, x), up])
     return Frame(rotation, origin, scale_to(1.0, np.abs(positions @ rotation.T).max(), poses[:, :, 3]))

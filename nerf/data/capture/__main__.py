@@ -217,7 +217,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if getattr(options, name) < 1:
             raise UserError(f'--{name}={getattr(options, name)}: expected at least 1')
     print(capture(options.source, options.out, options.max_size, options.frames))
-    print(f'train: python main.py --config=configs/instant_360.py --data_dir={options.out}')
+    print(f'train: python main.py --config=configs/photos.py --data_dir={options.out}')
 
 
 if __name__ == '__main__':

@@ -12,7 +12,6 @@ from nerf.data.image_kinds import is_image
 from nerf.data.inspect.checks import coordinates, geometry_warnings, listed
 from nerf.data.inspect.measures import PhotoFacts, layout
 from nerf.data.options import DataOptions
-from nerf.data.placement import ENDLESS
 from nerf.data.scene import SPLITS, Scene
 from nerf.lifting import over_rays
 from nerf.ray.cameras import cast
@@ -190,8 +189,6 @@ def _range_source(scene: Scene, source: Source) -> str:
         found = RANGE_OF_FORMAT[format]
     elif scene.cameras.ndc is not None:
         found = 'normalised device coordinates: from the near plane to infinity'
-    elif scene.cameras.far.max() >= ENDLESS:
-        found = 'constants of unbounded scenes'
     elif format == 'llff':
         found = 'bounds of poses_bounds.npy'
     else:

@@ -79,7 +79,7 @@ def test_photos_of_a_room_become_a_scene(photos, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert '8 of 8 images have a camera' in printed
     assert 'left out: 1 .txt\n' in printed
-    assert printed.endswith(f'train: python main.py --config=configs/instant_360.py --data_dir={out}\n')
+    assert printed.endswith(f'train: python main.py --config=configs/photos.py --data_dir={out}\n')
     assert sorted(path.name for path in out.iterdir()) == ['images', 'sparse']
     assert [path.name for path in tmp_path.iterdir()] == ['scene']
     names = sorted(path.name for path in (out / 'images').iterdir())
