@@ -47,36 +47,81 @@ class _AboveBar(logging.Handler):
 
 
 class Progress:
-    """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds."""
+    """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds.
 
-    def __init__(self, what: str, total: int, done: int = 0, is_quiet: bool = False) -> None:
-        """Start the report: `what` is done `total` times, of which `done` are finished already."""
+    The rate leaves out the first one, and each kind of detour the first time: these compile.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0, is_quiet: bool = False, first: str = '') -> None:
+        """Start the report: `what` is done `total` times, of which `done` are finished; `first` names what delays the first."""
         self.what, self.total, self.done = what, total, done
         self._first, self._started, self._said = done, time.monotonic(), time.monotonic()
+        self._detours: set[str] = set()
         self._bar = None
         self._is_quiet = is_quiet
+        if done >= total:
+            return
         if sys.stdout is not None and sys.stdout.isatty() and not is_quiet:
             with losing_output():
                 self._bar = tqdm.tqdm(desc=what, total=total, initial=done, dynamic_ncols=True, file=sys.stdout)
+                self._bar.set_postfix_str(first)
+        elif first and not is_quiet:
+            _log.info('%s %d/%d, %s ...', what, done, total, first)
 
     def advance(self, note: str = '') -> None:
         """Count one more as done, and show `note` beside the progress."""
         self.done += 1
+        now = time.monotonic()
+        if self.done == self._first + 1:
+            self._leave_out(now - self._started)
         if self._bar is not None:
+            self._bar.initial = self._first + 1  # what its rate counts from
             with losing_output():
                 self._bar.set_postfix_str(note, refresh=False)
                 self._bar.update()
             return
-        now = time.monotonic()
         if not self._is_quiet and (now - self._said > 10 or self.done == self.total):
             self._said = now
-            rate = (self.done - self._first) / max(now - self._started, 1e-9)
-            left = (self.total - self.done) / rate
-            note = f', {note}' if note else ''
-            _log.info('%s %d/%d, %.2f/s, %.0f s left%s', self.what, self.done, self.total, rate, left, note)
+            words = [f'{self.what} {self.done}/{self.total}', *self._speed(now), *filter(None, [note])]
+            _log.info('%s', ', '.join(words))
+
+    @contextlib.contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Name what is done in the block besides counting; the first time of each `what` is left out of the rate."""
+        if self._bar is not None:
+            with losing_output():
+                self._bar.set_postfix_str(what)
+        began = time.monotonic()
+        yield
+        if what not in self._detours:
+            self._detours.add(what)
+            self._leave_out(time.monotonic() - began)
 
     def close(self) -> None:
         """Close the bar, leaving its last state on the screen."""
         if self._bar is not None:
             with losing_output():
                 self._bar.close()
+
+    def _leave_out(self, seconds: float) -> None:
+        """Move the start of the clock, and of the bar's, by what does not repeat."""
+        self._started += seconds
+        if self._bar is not None:
+            self._bar.start_t += seconds
+            self._bar.last_print_t += seconds
+
+    def _speed(self, now: float) -> list[str]:
+        """The rate and the time that is left, in words; nothing before two are done."""
+        count = self.done - self._first - 1
+        if count < 1:
+            return []
+        rate = count / max(now - self._started, 1e-9)
+        return [f'{rate:.2f}/s', f'{in_words((self.total - self.done) / rate)} left']
+
+
+def in_words(seconds: float) -> str:
+    """Write a duration with the precision that one wants of it: `48 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 100:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 100 else f'{minutes // 60} h {minutes % 60} min'

@@ -33,7 +33,7 @@ def render_test(job: Job) -> None:
     left = [i for i, each in zip(test, is_left, strict=True) if each]
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
-    progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
+    progress = Progress('test views', len(test), len(test) - len(left), not processes.is_first(), first='compiling')
     for i in left:
         files = colours.pictures(job.render(scene.camera(i)))
         if processes.is_first():

@@ -166,25 +166,27 @@ def train(
         if processes.is_first() and is_checkpoint_due(config, step):
             save(lifting.unreplicate(state))
 
-    actions = [save_if_due, *make_reports(config, model, scene, writer), *hooks]
+    progress = Progress('training', config.num_steps, int(state.step), not processes.is_first(), first='compiling')
+    actions = [save_if_due, *make_reports(config, model, scene, writer, progress), *hooks]
     if is_profiled and processes.is_first():
         profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
         actions.append(lambda step, state: profile(step))
     try:
-        state = loop(config, scene, state, step_function, watch, writer, actions, interruption, save)
+        state = loop(config, scene, state, step_function, watch, writer, progress, actions, interruption, save)
     finally:
         writer.flush()
     save(state)
     return state
 
 
-def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board) -> list[Hook]:
+def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board, progress: Progress) -> list[Hook]:
     """Make the hooks that write to TensorBoard: a validation view now and then, and how fast the steps are."""
     renderer = Renderer(model, config.data.background, config.render_chunk)
 
     def validate(step: int, state: TrainState) -> None:
         if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
-            write_validation(writer, renderer, scene, config.data.background, step, state.variables)
+            with progress.doing('rendering a validation view'):
+                write_validation(writer, renderer, scene, config.data.background, step, state.variables)
 
     if not processes.is_first():
         return [validate]
@@ -225,6 +227,7 @@ def loop(
     step_function: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]],
     watch: DivergenceMonitor,
     writer: Board,
+    progress: Progress,
     actions: Sequence[Hook],
     interruption: processes.Interruption,
     save: Callable[[TrainState], None],
@@ -241,15 +244,13 @@ def loop(
     take_step = make_loop_step(step_function)
     cameras = lifting.replicate(scene.cameras)
     state, totals = lifting.replicate((state, TrainMetrics.empty()))
-    progress = Progress('training', config.num_steps, first_step, is_quiet=not processes.is_first())
     note = ''
-    _log.info('compiling the training step for %d device(s) ...', jax.device_count())
     started = time.monotonic()
     for step in range(first_step + 1, config.num_steps + 1):
         state, totals = take_step(state, totals, next(batches), cameras)
         if step == first_step + 1:
             jax.block_until_ready(state)
-            _log.info('compiled in %.1f s', time.monotonic() - started)
+            _log.info('compiled for %d device(s) in %.1f s', jax.device_count(), time.monotonic() - started)
         try:
             if step % config.log_every == 0 or step == config.num_steps:
                 counters = lifting.unreplicate((state.skipped, state.skipped_in_row))
