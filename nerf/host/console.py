@@ -116,7 +116,8 @@ class Progress:
         if count < 1:
             return []
         rate = count / max(now - self._started, 1e-9)
-        return [f'{rate:.2f}/s', f'{in_words((self.total - self.done) / rate)} left']
+        left = self.total - self.done
+        return [f'{rate:.2f}/s', *([f'{in_words(left / rate)} left'] if left else [])]
 
 
 def in_words(seconds: float) -> str:

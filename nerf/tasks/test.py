@@ -14,6 +14,7 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation
+from nerf.render.comparison import side_by_side
 from nerf.render.metrics import psnr
 from nerf.tasks.job import Job, digest, read_png, write_png
 
@@ -45,6 +46,7 @@ def render_test(job: Job) -> None:
         _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
     elif processes.is_first() and test:
         write_metrics(job, folder, test)
+        write_comparisons(job, folder, test)
 
 
 def is_finished(folder: Path, scene: Scene, i: int) -> bool:
@@ -54,8 +56,19 @@ def is_finished(folder: Path, scene: Scene, i: int) -> bool:
     return all(picture is not None and picture.shape[:2] == size for picture in pictures)
 
 
-def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
-    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, and logs the means."""
+def write_comparisons(job: Job, folder: Path, test: Sequence[int]) -> None:
+    """Write `NAME_compare.png` for each rendered test view: photo, render, error and depth side by side."""
+    for i in test:
+        path = folder / f'{job.scene.stem(i)}_compare.png'
+        truth = evaluation.over_background(job.scene.image(i), job.background)
+        rgb, depth = (imageio.imread(folder / f'{job.scene.stem(i)}_{ending}.png') for ending in ('rgb', 'depth'))
+        compared, found = side_by_side(truth, rgb, depth), read_png(path)
+        if found is None or not np.array_equal(found, compared):
+            write_png(path, compared)
+
+
+def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> dict[str, float]:
+    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, logs and returns the means."""
     scene = job.scene
     images, blank = [], []
     for i in test:
@@ -87,3 +100,4 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
     )
     for width, means in by_width.items():
         _log.info('%5s px wide: %s', width, evaluation.in_words(means))
+    return mean
