@@ -56,9 +56,9 @@ ROWS = {
     ),
     'runs': Row(
         'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.legs'
-        ' nerf.train.training_time',
+        ' nerf.train.training_time nerf.train.events',
         f'{CORE} host configs data',
-        'jax flax numpy ml_collections',
+        'jax flax numpy ml_collections tensorboard',
     ),
     'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pillow_heif pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),

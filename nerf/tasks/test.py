@@ -17,6 +17,7 @@ from nerf.render import colours, evaluation
 from nerf.render.comparison import side_by_side
 from nerf.render.metrics import psnr
 from nerf.tasks.job import Job, digest, read_png, write_png
+from nerf.train.events import write_scalars
 
 _log = logging.getLogger('nerf')
 ENDINGS = ('rgb', 'depth', 'acc')
@@ -45,7 +46,10 @@ def render_test(job: Job) -> None:
     if not has_images:
         _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
     elif processes.is_first() and test:
-        write_metrics(job, folder, test)
+        is_new = bool(left) or not (folder / 'metrics.json').exists()
+        means = write_metrics(job, folder, test)
+        if is_new and not job.data_name and job.skip_empty_is_usual:
+            write_scalars(str(job.folder.parent), step, {f'test/{name}': value for name, value in means.items()})
         write_comparisons(job, folder, test)
 
 

@@ -18,7 +18,6 @@ from clu import parameter_overview, periodic_actions
 from flax import linen as nn
 
 from nerf import lifting
-from nerf.config import flatten
 from nerf.data.feed import pipeline
 from nerf.data.feed.batches import Batches
 from nerf.data.scene import Scene
@@ -28,10 +27,12 @@ from nerf.host.console import Progress
 from nerf.models import make_model
 from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
-from nerf.render import colours, evaluation, outputs
+from nerf.render import evaluation, outputs
+from nerf.render.comparison import NAMES, side_by_side
 from nerf.render.image import Renderer
 from nerf.train.board import Board
 from nerf.train.divergence import DivergenceMonitor, constant_colour_mse
+from nerf.train.events import write_hyperparameters
 from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
 from nerf.train.run_folder import identity, initial_shapes
@@ -46,6 +47,7 @@ _log = logging.getLogger('nerf')
 # Steps between two moments at which the host waits for the devices, and processes agree whether to stop. Long
 # un-synchronised loops with collectives can deadlock on forced CPU devices.
 SYNC_EVERY = 20
+FIRST_STEPS = (1, 2, 5, 10, 20, 50)  # logged besides those of `log_every`, so that the curves begin at once
 
 
 @flax.struct.dataclass
@@ -106,7 +108,7 @@ def check_training(config: Any, scene: Scene) -> None:
 
 
 def write_validation(writer: Board, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any) -> None:
-    """Render one held-out view, log its PSNR, and write its maps, extras included, and its error to TensorBoard."""
+    """Render one held-out view, log its PSNR, and write it to TensorBoard: beside its photo, with opacity and extras."""
     held_out = np.concatenate([scene.indices('val'), scene.indices('test'), scene.indices('train')])
     index = int(held_out[0])
     rendered = renderer.image(variables, scene.camera(index))
@@ -114,8 +116,8 @@ def write_validation(writer: Board, renderer: Renderer, scene: Scene, background
     pictures = {name: outputs.show(name, rendered, scene.camera(index)) for name in outputs.shown_by_default(rendered)}
     scores = evaluation.compare(pictures['rgb'], truth)
     _log.info('step %d: validation view %s at %.2f dB', step, scene.names[index], scores['psnr'])
-    error = colours.error_picture(pictures['rgb'], truth)
-    images = {**pictures, 'error': error, 'truth': truth}
+    compared = side_by_side(truth, pictures.pop('rgb'), pictures.pop('depth'))
+    images = {'_'.join(NAMES): compared, **pictures}
     writer.write_scalars(step, {f'validation/{name}': score for name, score in scores.items()})
     writer.write_images(step, {f'validation/{name}': image[None] for name, image in images.items()})
 
@@ -147,6 +149,8 @@ def train(
     if int(state.step) >= config.num_steps:
         _log.info('training is complete at step %d', int(state.step))
         return state
+    if processes.is_first() and not int(state.step):
+        write_hyperparameters(model_dir, config)
     writer = Board(model_dir, processes.is_first())
     if int(state.step):
         _log.info('going on from the checkpoint of step %d', int(state.step))
@@ -184,19 +188,24 @@ def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board, pro
     renderer = Renderer(model, config.data.background, config.render_chunk)
 
     def validate(step: int, state: TrainState) -> None:
-        if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
+        if config.eval_every and (step % config.eval_every == 0 or step == config.num_steps):
             with progress.doing('rendering a validation view'):
                 write_validation(writer, renderer, scene, config.data.background, step, state.variables)
 
     if not processes.is_first():
         return [validate]
-    report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer)
+    report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer, every_secs=10)
     return [validate, lambda step, state: report(step)]
 
 
 def is_checkpoint_due(config: Any, step: int) -> bool:
     """Return whether a checkpoint is written after this step."""
     return step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
+
+
+def is_log_due(config: Any, step: int) -> bool:
+    """Return whether the means since the last time are logged after this step."""
+    return step % config.log_every == 0 or step in FIRST_STEPS or step == config.num_steps
 
 
 def describe_longer(config: Any, legs: Sequence[Leg], step: int) -> None:
@@ -208,10 +217,8 @@ def describe_longer(config: Any, legs: Sequence[Leg], step: int) -> None:
 
 
 def describe(writer: Board, config: Any, params: Any) -> None:
-    """Say how large the model is, and write the config to TensorBoard as text and hyperparameters."""
+    """Say how large the model is, and write config and parameters to TensorBoard as text."""
     _log.info('%s with %s parameters', config.model_name, f'{parameter_overview.count_parameters(params):,}')
-    entries = {name: value if isinstance(value, (int, float, str)) else str(value) for name, value in flatten(config).items()}
-    writer.write_hparams(entries)
     writer.write_texts(0, {'config': json.dumps(config.to_dict(), indent=2), 'parameters': overview_of(params)})
 
 
@@ -252,7 +259,7 @@ def loop(
             jax.block_until_ready(state)
             _log.info('compiled for %d device(s) in %.1f s', jax.device_count(), time.monotonic() - started)
         try:
-            if step % config.log_every == 0 or step == config.num_steps:
+            if is_log_due(config, step):
                 counters = lifting.unreplicate((state.skipped, state.skipped_in_row))
                 metrics = log_metrics(writer, step, counters, lifting.unreplicate(totals), schedule)
                 watch.check(step, metrics)
@@ -287,6 +294,7 @@ def log_metrics(
     metrics['skipped_steps'], metrics['skipped_in_row'] = map(int, counters)
     scalars = {**metrics, 'learning_rate': float(schedule(step))}
     writer.write_scalars(step, {f'train/{name}': value for name, value in scalars.items()})
+    writer.flush()  # TensorFlow's own would come every two minutes
     if metrics['skipped_in_row']:
         _log.warning('step %d: loss or gradient not finite, %d steps skipped so far', step, metrics['skipped_steps'])
     return metrics

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from configs import tiny
 from nerf import run as running
@@ -17,6 +19,7 @@ from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.host.processes import Interruption
 from nerf.paths import PathOptions
+from nerf.render.metrics import METRICS
 from nerf.tasks.job import TaskOptions
 from nerf.train import divergence
 from nerf.train import loop as training
@@ -60,16 +63,41 @@ def test_a_run_learns(finished):
 def test_the_files_of_a_run(finished):
     for ending in ('rgb', 'depth', 'acc'):
         assert imageio.imread(finished / f'render/test/step_40/r_3_{ending}.png').shape[:2] == (16, 16)
+    assert imageio.imread(finished / 'render/test/step_40/r_3_compare.png').shape == (16, 4 * 16 + 3 * 4, 3)
     for name in ('rgb', 'depth'):
         assert imageio.imread(finished / f'render/video/spherical_step_40/{name}.mp4').shape == (4, 16, 16, 3)
     assert Checkpoints(str(finished / 'checkpoints')).steps() == [20, 40]
     assert list(finished.glob('events.out.tfevents.*'))
 
 
+def test_tensorboard_has_dots_from_the_first_step_to_the_metrics_of_the_test_views(finished):
+    board = EventAccumulator(str(finished), size_guidance={'tensors': 0})
+    board.Reload()
+    steps = {name: [each.step for each in board.Tensors(name)] for name in board.Tags()['tensors']}
+    assert steps['train/psnr'] == [1, 2, 5, 10, 20, 30, 40]
+    assert steps['validation/psnr'] == [20, 40]
+    assert steps['validation/photo_render_error_depth'] == [20, 40]
+    assert {each.partition('/')[2] for each in steps if each.startswith('validation/')} == {
+        *METRICS,
+        'photo_render_error_depth',
+        'acc',
+    }
+    means = json.loads((finished / 'render/test/step_40/metrics.json').read_text())['mean']
+    for name in METRICS:
+        [found] = board.Tensors(f'test/{name}')
+        assert found.step == 40
+        assert make_ndarray(found.tensor_proto) == pytest.approx(means[name], rel=1e-6)
+    width, height, *_ = make_ndarray(board.Tensors('validation/photo_render_error_depth')[0].tensor_proto)
+    assert (int(width), int(height)) == (4 * 16 + 3 * 4, 16)
+    assert '_hparams_/session_start_info' in board.summary_metadata
+
+
 def test_a_finished_run_does_only_what_is_missing(finished, caplog):
     picture = finished / 'render/test/step_40/r_3_rgb.png'
     kept = finished / 'render/test/step_40/r_4_rgb.png'
-    before, time = picture.read_bytes(), kept.stat().st_mtime_ns
+    compared = finished / 'render/test/step_40/r_5_compare.png'
+    before, time, same = picture.read_bytes(), kept.stat().st_mtime_ns, compared.read_bytes()
+    compared.write_bytes(same[:50])
     picture.unlink()
     log.propagate = True
     with caplog.at_level(logging.INFO):
@@ -79,6 +107,7 @@ def test_a_finished_run_does_only_what_is_missing(finished, caplog):
     assert '4 of 4 frames of step 40 are there already' in caplog.text
     assert picture.read_bytes() == before
     assert kept.stat().st_mtime_ns == time
+    assert compared.read_bytes() == same  # made of the pictures that are there
 
 
 def files_of(folder):
