@@ -3,6 +3,7 @@
 import nerf.host.interrupts  # noqa: F401, I001, first: from here on Ctrl-C is one line
 
 import os
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -51,5 +52,12 @@ def main(argv: list[str]) -> None:
         running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
 
 
+def describe(file: str | None, config: Any) -> str:
+    """Say for --help which configs there are, or what is in one."""
+    from nerf.config_help import describe_config, list_configs  # JAX starts here
+
+    return list_configs() if file is None else describe_config(file, config)
+
+
 if __name__ == '__main__':
-    commands.run(main)
+    commands.run(main, describe)

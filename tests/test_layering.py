@@ -44,7 +44,7 @@ ROWS = {
     ),
     # 3. beside it: no TensorFlow
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
-    'configs': Row('nerf.config nerf.config_ranges configs configs.*', CORE, 'ml_collections'),
+    'configs': Row('nerf.config nerf.config_ranges nerf.config_help configs configs.*', CORE, 'ml_collections'),
     'data': Row(
         'nerf.data nerf.data.scene nerf.data.names nerf.data.stored_cameras'
         ' nerf.data.images nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
