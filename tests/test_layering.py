@@ -75,7 +75,7 @@ ROWS = {
     ),
     # 5. tools
     'tools': Row(
-        'nerf.paths nerf.paths.* nerf.export nerf.export.* nerf.tasks nerf.tasks.* nerf.viewer nerf.viewer.*'
+        'nerf.debug_ray nerf.paths nerf.paths.* nerf.export nerf.export.* nerf.tasks nerf.tasks.* nerf.viewer nerf.viewer.*'
         ' nerf.tables nerf.tables.*',
         f'{WITH_TENSORFLOW} inspect',
     ),

@@ -159,4 +159,5 @@ def keep_compiled() -> None:
     if not jax.config.jax_compilation_cache_dir:
         home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
         jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'nerf', 'jax'))
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+        # One operation after the other (JAX_DISABLE_JIT=1), hundreds are compiled, each in no time.
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0 if jax.config.jax_disable_jit else 0.3)

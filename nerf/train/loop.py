@@ -79,8 +79,7 @@ def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState,
 
     def with_metrics(state: TrainState, totals: TrainMetrics, *batch: Any) -> tuple[TrainState, TrainMetrics]:
         state, metrics = step(state, *batch)
-        gathered = TrainMetrics.gather_from_model_output(axis_name=lifting.DEVICES, **metrics)
-        return state, totals.merge(gathered)
+        return state, totals.merge(TrainMetrics.single_from_model_output(**lifting.sum_over_devices(metrics)))
 
     return lifting.over_devices(with_metrics, donate=(0, 1))
 
@@ -173,14 +172,40 @@ def train(
     progress = Progress('training', config.num_steps, int(state.step), not processes.is_first(), first='compiling')
     actions = [save_if_due, *make_reports(config, model, scene, writer, progress), *hooks]
     if is_profiled and processes.is_first():
-        profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
-        actions.append(lambda step, state: profile(step))
+        actions.append(Profile(model_dir, int(state.step), config.num_steps))
     try:
         state = loop(config, scene, state, step_function, watch, writer, progress, actions, interruption, save)
     finally:
         writer.flush()
     save(state)
     return state
+
+
+class Profile:
+    """Hook that traces a few steps for TensorBoard's profiler, however few there are, and says where the trace is."""
+
+    STEPS = 5
+
+    def __init__(self, model_dir: str, done: int, num_steps: int) -> None:
+        """Choose the steps: the last of those that are left, but none after the first dozen."""
+        self._model_dir = model_dir
+        self._end = min(done + 12, num_steps)
+        self._begin = max(done + 1, self._end - self.STEPS)
+
+    def __call__(self, step: int, state: TrainState) -> None:
+        """Begin or end the trace after this step."""
+        if step == self._begin < self._end:
+            jax.block_until_ready(state.step)
+            jax.profiler.start_trace(self._model_dir)
+        elif step == self._end > self._begin:
+            jax.block_until_ready(state.step)
+            jax.profiler.stop_trace()
+            where = os.path.join(self._model_dir, 'plugins', 'profile')
+            _log.info(
+                'trace of steps %d to %d: %s (pip install xprof && xprof %s)', self._begin + 1, step, where, self._model_dir
+            )
+        elif step == self._end:
+            _log.warning('--profile: one step is left, which compiles, and none to trace: expected two at least')
 
 
 def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board, progress: Progress) -> list[Hook]:
