@@ -76,6 +76,7 @@ class Progress:
             self._leave_out(now - self._started)
         if self._bar is not None:
             self._bar.initial = self._first + 1  # what its rate counts from
+            self._bar.last_print_n = max(self._bar.last_print_n, self._first + 1)
             with losing_output():
                 self._bar.set_postfix_str(note, refresh=False)
                 self._bar.update()
