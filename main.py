@@ -3,6 +3,7 @@
 import nerf.host.interrupts  # noqa: F401, I001, first: from here on Ctrl-C is one line
 
 import os
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -22,6 +23,9 @@ _HOST = flags.DEFINE_string(
     'viewer: address to serve at; 0.0.0.0: all names and addresses of this machine. Unless given, it alone can look.',
 )
 _PORT = flags.DEFINE_integer('port', 8080, 'viewer: port of the page; 0: any that is free.', lower_bound=0, upper_bound=65535)
+_DEBUG_RAY = flags.DEFINE_string(
+    'debug_ray', None, 'CAMERA,X,Y: compute ONE pixel of a photo (by name or number), print each stage, and stop.'
+)
 _DISTRIBUTED = flags.DEFINE_bool('distributed', False, 'Join the processes of a cluster that JAX recognises.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where there is no such cluster.')
 _NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many processes train together.')
@@ -47,9 +51,19 @@ def main(argv: list[str]) -> None:
             set_up_logging(is_quiet=True)
         config_file = config_flags.get_config_filename(flags.FLAGS['config'])
         model_dir = _MODEL_DIR.value or os.path.join('logs', running.run_name(config_file, _CONFIG.value, _DATA_DIR.value))
+        if _DEBUG_RAY.value is not None:
+            running.debug(_CONFIG.value, _DATA_DIR.value, model_dir, _DEBUG_RAY.value)
+            return
         viewer = Address(_HOST.value, _PORT.value) if _VIEWER.value else None
         running.run(_CONFIG.value, _DATA_DIR.value, model_dir, is_profiled=_PROFILE.value, viewer=viewer)
 
 
+def describe(file: str | None, config: Any) -> str:
+    """Say for --help which configs there are, or what is in one."""
+    from nerf.config_help import describe_config, list_configs  # JAX starts here
+
+    return list_configs() if file is None else describe_config(file, config)
+
+
 if __name__ == '__main__':
-    commands.run(main)
+    commands.run(main, describe)

@@ -1,7 +1,7 @@
 """Photos or a video of your own, for two cores and five minutes: a hash grid of all of space, 200 px wide.
 
-    python -m nerf.data.capture photos/ --out=my_scene
-    python main.py --config=configs/photos.py --data_dir=my_scene
+python -m nerf.data.capture photos/ --out=my_scene
+python main.py --config=configs/photos.py --data_dir=my_scene
 """
 
 import ml_collections

@@ -2,7 +2,7 @@
 
     python main.py --config=configs/quickstart.py
 
-About 30 dB on its held-out views after some twenty seconds of training on two cores.
+About 30 dB on its held-out views (29.9 with seed 0) after half a minute of training on two cores.
 """
 
 import ml_collections

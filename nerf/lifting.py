@@ -48,7 +48,12 @@ def in_chunks(function: Callable, chunk: int) -> Callable:
 
 
 def over_devices(function: Callable, in_axes: Any = 0, donate: tuple[int, ...] = ()) -> Callable:
-    """Lift a function of ONE device to all local devices (axis name `devices`, for sums across them)."""
+    """Lift a function of ONE device to all local devices (axis name `devices`, for sums across them).
+
+    Where `JAX_DISABLE_JIT=1` asks for one operation after the other, devices are but an axis: pmap would take minutes.
+    """
+    if jax.config.jax_disable_jit:
+        return jax.vmap(function, in_axes, axis_name=DEVICES)
     return jax.pmap(function, DEVICES, in_axes=in_axes, donate_argnums=donate)
 
 

@@ -18,6 +18,7 @@ from nerf.data.formats import BUILT_IN, resolve_source
 from nerf.data.inspect.report import Source, short_form
 from nerf.data.options import options_of
 from nerf.data.scene import Scene
+from nerf.debug_ray import find_pixel, stages
 from nerf.errors import UserError
 from nerf.host import processes
 from nerf.host.locks import lock_training
@@ -25,7 +26,9 @@ from nerf.models import make_model
 from nerf.tasks import check_tasks, run_tasks
 from nerf.tasks.job import TaskOptions, digest
 from nerf.train.loop import check_training, train
+from nerf.train.optimizer import make_optimizer
 from nerf.train.run_folder import Run, Trained, load, prepare, save_run
+from nerf.train.state import init_state
 from nerf.train.step import check_objective
 from nerf.viewer.server import Address
 from nerf.viewer.watching import check_watching, watching
@@ -69,6 +72,31 @@ def run_name(config_file: str, config: Any, data_dir: str | None) -> str:
 def data_name(folder: str) -> str:
     """Return a name for a data folder that can be part of the name of another."""
     return re.sub(r'[^\w.-]+', '_', Path(folder).absolute().name).strip('.') if folder else ''
+
+
+def debug(config: ml_collections.ConfigDict, data_dir: str | None, model_dir: str, asked: str) -> None:
+    """Print each stage of one pixel, by the newest checkpoint of `model_dir`, or before the first step where there is none.
+
+    Raises:
+        UserError: no such photo or pixel, or whatever is wrong with the config or the data.
+    """
+    config = resolve(config)
+    check_objective(config)
+    check_source(config, data_dir)
+    scene, _ = read_scene(config, data_dir)
+    check_training(config, scene)
+    pixel = find_pixel(scene, asked)
+    if (Path(model_dir) / 'checkpoints').is_dir():
+        found = load(model_dir)
+        config, step = found.config, found.step
+        model, variables, photos = found.model, found.variables, found.photos
+    else:
+        model, step = make_model(config.model_name, config.model), 0
+        state = init_state(model, make_optimizer(config), scene.cameras, config.seed, tuple(config.photos))
+        variables, photos = state.variables, state.photos
+    name, xy = scene.names[int(pixel.camera)], ', '.join(f'{x:g}' for x in pixel.xy)
+    print(f'pixel ({xy}) px of {name}, by {config.model_name} of step {step}')
+    print('\n'.join(stages(model, config, variables, photos, scene, pixel, step)))
 
 
 def what_must_agree(config: Any, scene: Scene) -> dict[str, Any]:

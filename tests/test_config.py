@@ -86,6 +86,7 @@ def test_the_recipe_of_mipnerf360():
     assert (model.num_proposal, model.num_samples, model.depth, model.width) == (64, 32, 8, 1024)
     assert (model.proposal_depth, model.proposal_width, model.position_degree, model.view_degree) == (4, 256, 12, 4)
     assert found.losses.distortion == 0.01
+    assert (found.data.near, found.data.far) == (0.2, 1e6)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ ROWS = {
     ),
     # 3. beside it: no TensorFlow
     'host': Row('nerf.host nerf.host.*', GROUND, 'jax numpy absl ml_collections tqdm'),
-    'configs': Row('nerf.config nerf.config_ranges configs configs.*', CORE, 'ml_collections'),
+    'configs': Row('nerf.config nerf.config_ranges nerf.config_help configs configs.*', CORE, 'ml_collections'),
     'data': Row(
         'nerf.data nerf.data.scene nerf.data.names nerf.data.stored_cameras nerf.data.reading'
         ' nerf.data.images nerf.data.image_kinds nerf.data.poses nerf.data.placement nerf.data.options nerf.data.splits'
@@ -56,9 +56,9 @@ ROWS = {
     ),
     'runs': Row(
         'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.legs'
-        ' nerf.train.training_time',
+        ' nerf.train.training_time nerf.train.events',
         f'{CORE} host configs data',
-        'jax flax numpy ml_collections',
+        'jax flax numpy ml_collections tensorboard',
     ),
     'capture': Row('nerf.data.capture nerf.data.capture.*', f'{GROUND} host data', 'numpy imageio PIL pillow_heif pycolmap'),
     'inspect': Row('nerf.data.inspect nerf.data.inspect.*', f'{GROUND} data', 'jax numpy matplotlib'),
@@ -75,7 +75,7 @@ ROWS = {
     ),
     # 5. tools
     'tools': Row(
-        'nerf.paths nerf.paths.* nerf.export nerf.export.* nerf.tasks nerf.tasks.* nerf.viewer nerf.viewer.*'
+        'nerf.debug_ray nerf.paths nerf.paths.* nerf.export nerf.export.* nerf.tasks nerf.tasks.* nerf.viewer nerf.viewer.*'
         ' nerf.tables nerf.tables.*',
         f'{WITH_TENSORFLOW} inspect',
     ),

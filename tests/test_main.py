@@ -1,6 +1,7 @@
 """The commands as a user types them; what fails here fails before JAX or TensorFlow are loaded, so it is quick."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +37,39 @@ def test_wrong_flags_of_main(args, message):
 def test_wrong_flags_of_render():
     done = run('render.py')
     assert (done.returncode, done.stderr) == (1, 'error: --model_dir is missing: expected the folder of a training run\n')
+
+
+@pytest.mark.parametrize(
+    ('args', 'expected'),
+    [
+        (
+            ['--help'],
+            [
+                'Train a scene',
+                '--config: What to train',
+                '--data_dir: The scene',
+                'configs/quickstart.py ',
+                'The first thing to run',
+            ],
+        ),
+        (
+            ['--config=configs/tiny.py', '--config.seed=5', '--help'],
+            ['configs/tiny.py: Everything', '--config.seed=5', 'of parameters'],
+        ),
+    ],
+)
+def test_help_is_printed_without_tensorflow(args, expected):
+    done = run('-X', 'importtime', 'main.py', *args)
+    assert done.returncode == 0
+    assert all(each in done.stdout for each in expected)
+    assert not re.search(r'\| +tensorflow$', done.stderr, re.MULTILINE)
+    assert re.search(r'\| +nerf.config_help$', done.stderr, re.MULTILINE)
+
+
+def test_help_of_render_and_of_a_wrong_override():
+    done = run('render.py', '-h')
+    assert done.returncode == 0
+    assert '--model_dir: The folder of a training run.' in done.stdout
+    done = run('main.py', '--config=configs/tiny.py', '--config.sede=5', '--help')
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr.startswith("error: unknown config entry 'sede'")

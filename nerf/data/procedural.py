@@ -95,7 +95,9 @@ def _over_pixels(function: Callable) -> Callable:
 
     def call(cameras: Camera, image: np.ndarray, xy: np.ndarray) -> Any:
         padded = np.arange(-(-len(image) // BLOCK) * BLOCK).clip(max=len(image) - 1)  # whole chunks: one shape to compile
-        return jax.tree.map(lambda values: np.asarray(values)[: len(image)], lifted(cameras, image[padded], xy[padded]))
+        with jax.disable_jit(False):  # what JAX_DISABLE_JIT is to show is the model, not how its photos are drawn
+            found = lifted(cameras, image[padded], xy[padded])
+        return jax.tree.map(lambda values: np.asarray(values)[: len(image)], found)
 
     return call
 

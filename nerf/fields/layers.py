@@ -32,7 +32,7 @@ class Dense(nn.Module):
         features: number of outputs.
         use_bias: whether a bias is added.
         limit: bound of the uniform initialisation, as a function of the numbers of all inputs and outputs.
-        compute_dtype: dtype of the products alone; parameters, bias, sums, inputs and outputs stay float32.
+        compute_dtype: 'bfloat16': of the products alone; bias, sums and outputs keep the input's dtype, as 'float32' lets all.
     """
 
     features: int
@@ -45,7 +45,8 @@ class Dense(nn.Module):
         """Compute W_1 a + W_2 b + bias."""
         limit = self.limit(a.shape[0] + (0 if b is None else b.shape[0]), self.features)
         x = self._product('kernel', a, limit)
-        x = flat_add(x, self.param('bias', nn.initializers.zeros, (self.features,))) if self.use_bias else x
+        if self.use_bias:
+            x = flat_add(x, self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(x.dtype))
         return x if b is None else x + self._product('second_kernel', b, limit)
 
     def _product(self, name: str, x: Array, limit: float) -> Array:
@@ -53,7 +54,8 @@ class Dense(nn.Module):
             return jax.random.uniform(key, shape, jnp.float32, -limit, limit)
 
         kernel = self.param(name, uniform, (x.shape[0], self.features))
-        return flat_dot(x.astype(self.compute_dtype), kernel.astype(self.compute_dtype)).astype(jnp.float32)
+        dtype = x.dtype if self.compute_dtype == 'float32' else self.compute_dtype
+        return flat_dot(x.astype(dtype), kernel.astype(dtype)).astype(x.dtype)
 
 
 class Trunk(nn.Module):

@@ -48,22 +48,36 @@ class _AboveBar(logging.Handler):
 
 
 class Progress:
-    """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds."""
+    """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds.
+
+    The rate leaves out the first one, and each kind of detour the first time: these compile.
+    """
 
     def __init__(
-        self, what: str, total: int, done: int = 0, is_quiet: bool = False, unit: str = '', after: float = 0.0
+        self,
+        what: str,
+        total: int,
+        done: int = 0,
+        is_quiet: bool = False,
+        first: str = '',
+        unit: str = '',
+        after: float = 0.0,
     ) -> None:
-        """Start the report: `what` is done `total` times, of which `done` are finished already.
+        """Start the report: `what` is done `total` times, of which `done` are finished; `first` names what delays the first.
 
         `unit` names what is counted, beside the rate. In the first `after` seconds nothing is shown: what is done by then
         needs no report.
         """
         self.what, self.total, self.done = what, total, done
         self._unit = f' {unit}' if unit else ''
-        self._first, self._started, self._after = done, time.monotonic(), after
-        self._said = self._started if not after else None
+        self._first, self._started = done, time.monotonic()
+        self._shown_from = self._started + after
+        self._said = None if after else self._started
+        self._detours: set[str] = set()
         self._bar = None
         self._is_quiet = is_quiet
+        if done >= total:
+            return
         if sys.stdout is not None and sys.stdout.isatty() and not is_quiet:
             with losing_output():
                 self._bar = tqdm.tqdm(
@@ -75,30 +89,71 @@ class Progress:
                     unit=self._unit or 'it',
                     delay=after,
                 )
+                self._bar.set_postfix_str(first, refresh=not after)
+        elif first and not is_quiet:
+            _log.info('%s %d/%d, %s ...', what, done, total, first)
 
     def advance(self, note: str = '') -> None:
         """Count one more as done, and show `note` beside the progress."""
         self.done += 1
+        now = time.monotonic()
+        if self.done == self._first + 1:
+            self._leave_out(now - self._started)
         if self._bar is not None:
+            self._bar.initial = self._first + 1  # what its rate counts from
+            self._bar.last_print_n = max(self._bar.last_print_n, self._first + 1)
             with losing_output():
                 self._bar.set_postfix_str(note, refresh=False)
                 self._bar.update()
             return
-        now = time.monotonic()
         if not self._is_quiet and self._is_due(now):
             self._said = now
-            rate = (self.done - self._first) / max(now - self._started, 1e-9)
-            left = (self.total - self.done) / rate
-            note = f', {note}' if note else ''
-            _log.info('%s %d/%d, %.2f%s/s, %.0f s left%s', self.what, self.done, self.total, rate, self._unit, left, note)
+            words = [f'{self.what} {self.done}/{self.total}', *self._speed(now), *filter(None, [note])]
+            _log.info('%s', ', '.join(words))
 
     def _is_due(self, now: float) -> bool:
-        if now - self._started < self._after:
+        if now < self._shown_from:
             return False
         return self._said is None or now - self._said > SAY_EVERY or self.done == self.total
+
+    @contextlib.contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Name what is done in the block besides counting; the first time of each `what` is left out of the rate."""
+        if self._bar is not None:
+            with losing_output():
+                self._bar.set_postfix_str(what)
+        began = time.monotonic()
+        yield
+        if what not in self._detours:
+            self._detours.add(what)
+            self._leave_out(time.monotonic() - began)
 
     def close(self) -> None:
         """Close the bar, leaving its last state on the screen."""
         if self._bar is not None:
             with losing_output():
                 self._bar.close()
+
+    def _leave_out(self, seconds: float) -> None:
+        """Move the start of the clock, and of the bar's, by what does not repeat."""
+        self._started += seconds
+        if self._bar is not None:
+            self._bar.start_t += seconds
+            self._bar.last_print_t += seconds
+
+    def _speed(self, now: float) -> list[str]:
+        """The rate and the time that is left, in words; nothing before two are done."""
+        count = self.done - self._first - 1
+        if count < 1:
+            return []
+        rate = count / max(now - self._started, 1e-9)
+        left = self.total - self.done
+        return [f'{rate:.2f}{self._unit}/s', *([f'{in_words(left / rate)} left'] if left else [])]
+
+
+def in_words(seconds: float) -> str:
+    """Write a duration with the precision that one wants of it: `48 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 100:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 100 else f'{minutes // 60} h {minutes % 60} min'

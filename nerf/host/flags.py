@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -15,16 +16,41 @@ from nerf.host.interrupts import interruptible
 # Of these two entries one is enough. Asked for on the command line, the first unsets the second, which else takes precedence.
 ALTERNATIVES = ('data.factor', 'data.width')
 NONE = ('none', 'None')  # the words that unset an entry
+HELP = ('-h', '-?', *(f'{dashes}{word}' for dashes in ('-', '--') for word in ('help', 'helpshort', 'helpfull')))
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Parse the flags and call `main` with the remaining arguments; print a `UserError` as one sentence, with exit status 1."""
+def run(main: Callable[[list[str]], None], describe: Callable[[str | None, Any], str] = lambda file, config: '') -> None:
+    """Parse the flags and call `main` with the remaining arguments; print a `UserError` as one sentence, with exit status 1.
+
+    `--help` prints the flags and ends with status 0.
+
+    Args:
+        main: of the command.
+        describe: (file of the config, config) -> what `--help` says of it, or, of None, None, of all configs.
+    """
 
     def interruptible_main(argv: list[str]) -> None:
         with interruptible():
             main(argv)
 
-    app.run(exit_with_sentence(interruptible_main), flags_parser=exit_with_sentence(_parse))
+    def parse(argv: list[str]) -> list[str]:
+        left = [word for word in argv if word not in HELP]
+        if len(left) == len(argv):
+            return _parse(argv)
+        print_help(_parse(left) and describe)
+        sys.exit(0)
+
+    app.run(exit_with_sentence(interruptible_main), flags_parser=exit_with_sentence(parse))
+
+
+def print_help(describe: Callable[[str | None, Any], str]) -> None:
+    """Print what a command does and its flags, or, with a --config, the entries of that."""
+    if 'config' in flags.FLAGS and flags.FLAGS['config'].present:
+        file, config = config_flags.get_config_filename(flags.FLAGS['config']), flags.FLAGS['config'].value
+        print(describe(file, config))
+        return
+    doc = sys.modules['__main__'].__doc__ or ''
+    print('\n\n'.join(filter(None, [doc.strip(), flags.FLAGS.main_module_help().strip(), describe(None, None)])))
 
 
 class _PathParser(flags.ArgumentParser):
@@ -35,7 +61,8 @@ class _PathParser(flags.ArgumentParser):
 
 def define_path(name: str, help: str) -> flags.FlagHolder:
     """Define a flag for a file or folder, in which `~` is the home folder; None unless given."""
-    return flags.DEFINE(_PathParser(), name, None, help, serializer=flags.ArgumentSerializer())
+    command = sys.argv[0]  # whose flag it is, so that --help lists it
+    return flags.DEFINE(_PathParser(), name, None, help, serializer=flags.ArgumentSerializer(), module_name=command)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -132,4 +159,5 @@ def keep_compiled() -> None:
 
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update('jax_compilation_cache_dir', str(cache_folder() / 'jax'))
-        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+        # One operation after the other (JAX_DISABLE_JIT=1), hundreds are compiled, each in no time.
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0 if jax.config.jax_disable_jit else 0.3)

@@ -24,5 +24,5 @@ def target_colour(pixel: Pixel, background: Float[Array, '3']) -> Float[Array, '
         ValueError: if given a batch of pixels.
     """
     expect('one pixel, rgba', pixel.rgba, 4)
-    rgba = pixel.rgba.astype(jnp.float32) / 255
+    rgba = pixel.rgba.astype(background.dtype) / 255
     return rgba[:3] + (1 - rgba[3]) * background

@@ -69,6 +69,8 @@ def run_tasks(
         UserError: what only the scene shows to be wrong with the options; the rest is for `check_tasks`.
         processes.Interrupted: the user asked to stop; finished frames are kept.
     """
+    if not names:
+        return
     config, folder = trained.config, Path(model_dir) / 'render'
     variables = lifting.replicate(trained.variables)
     skip_empty = should_skip_empty(config, options)

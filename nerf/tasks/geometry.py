@@ -28,7 +28,7 @@ def measure_geometry(job: Job) -> None:
     if job.trained.run.data_dir is not None:
         raise UserError('task geometry: only the built-in scene is known exactly; train one without --data_dir')
     test = job.scene.indices('test')
-    progress = Progress('test views', len(test), is_quiet=not processes.is_first())
+    progress = Progress('test views', len(test), is_quiet=not processes.is_first(), first='compiling')
     errors = []
     for i in test:
         camera = job.scene.camera(int(i))

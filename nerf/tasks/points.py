@@ -52,7 +52,7 @@ def export_points(job: Job) -> None:
     depths = folder / 'depth'
     if job.options.write_depth and processes.is_first():
         make_folder(folder, 'depth')
-    progress = Progress('views', len(names), is_quiet=not processes.is_first())
+    progress = Progress('views', len(names), is_quiet=not processes.is_first(), first='compiling')
     views = []
     for i, name in enumerate(names):
         camera = cameras.at(i)

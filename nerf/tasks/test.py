@@ -15,8 +15,10 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.files import write_atomically
 from nerf.render import colours, evaluation, outputs
+from nerf.render.comparison import side_by_side
 from nerf.render.metrics import METRICS, psnr
 from nerf.tasks.job import Job, digest, read_png, write_png
+from nerf.train.events import write_scalars
 
 _log = logging.getLogger('nerf')
 ENDINGS = ('rgb', 'depth', 'acc')
@@ -38,7 +40,7 @@ def render_test(job: Job) -> None:
     left = [i for i, each in zip(test, is_left, strict=True) if each]
     if len(left) < len(test):
         _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
-    progress = Progress('test views', len(test), len(test) - len(left), is_quiet=not processes.is_first())
+    progress = Progress('test views', len(test), len(test) - len(left), not processes.is_first(), first='compiling')
     for i in left:
         view = job.render(scene.camera(i))
         files = colours.pictures(view)
@@ -52,7 +54,11 @@ def render_test(job: Job) -> None:
     if not has_images:
         _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
     elif processes.is_first():
-        write_metrics(job, folder, test)
+        is_new = bool(left) or not (folder / 'metrics.json').exists()
+        means = write_metrics(job, folder, test)
+        if is_new and not job.data_name and job.skip_empty_is_usual:
+            write_scalars(str(job.folder.parent), step, {f'test/{name}': value for name, value in means.items()})
+        write_comparisons(job, folder, test)
 
 
 def endings_of(job: Job) -> list[str]:
@@ -71,8 +77,19 @@ def is_whole(folder: Path, scene: Scene, i: int, ending: str) -> bool:
     return picture is not None and picture.shape[:2] == (int(scene.cameras.height[i]), int(scene.cameras.width[i]))
 
 
-def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
-    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, and logs the means."""
+def write_comparisons(job: Job, folder: Path, test: Sequence[int]) -> None:
+    """Write `NAME_compare.png` for each rendered test view: photo, render, error and depth side by side."""
+    for i in test:
+        path = folder / f'{job.scene.stem(i)}_compare.png'
+        truth = evaluation.over_background(job.scene.image(i), job.background)
+        rgb, depth = (imageio.imread(folder / f'{job.scene.stem(i)}_{ending}.png') for ending in ('rgb', 'depth'))
+        compared, found = side_by_side(truth, rgb, depth), read_png(path)
+        if found is None or not np.array_equal(found, compared):
+            write_png(path, compared)
+
+
+def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> dict[str, float]:
+    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, logs and returns the means."""
     scene = job.scene
     images, blank, sizes = [], [], []
     progress = Progress('metrics', len(test))
@@ -118,3 +135,4 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> None:
         _log.info('%s is left out of %s', METRICS[name].label, reason)
     if len(images) > len(worst):
         _log.info('worst views: %s', ', '.join(f'{image["image"]} {image["psnr"]:.2f} dB' for image in worst))
+    return mean

@@ -120,7 +120,7 @@ def render_frames(job: Job, cameras: Camera, folder: Path, maps: set[str]) -> li
     left = [int(i) for i in np.flatnonzero(processes.of_first(is_left))]
     if len(left) < len(files):
         _log.info('%d of %d frames of step %d are there already', len(files) - len(left), len(files), job.trained.step)
-    progress = Progress('video frames', len(files), len(files) - len(left), is_quiet=not processes.is_first())
+    progress = Progress('video frames', len(files), len(files) - len(left), not processes.is_first(), first='compiling')
     for i in left:
         frame = job.render(cameras.at(i), 'normal' in maps)
         if processes.is_first():

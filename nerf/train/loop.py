@@ -18,7 +18,6 @@ from clu import parameter_overview, periodic_actions
 from flax import linen as nn
 
 from nerf import lifting
-from nerf.config import flatten
 from nerf.data.feed import pipeline
 from nerf.data.feed.batches import Batches
 from nerf.data.scene import Scene
@@ -28,10 +27,12 @@ from nerf.host.console import Progress
 from nerf.models import make_model
 from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
-from nerf.render import colours, evaluation, outputs
+from nerf.render import evaluation, outputs
+from nerf.render.comparison import NAMES, side_by_side
 from nerf.render.image import Renderer
 from nerf.train.board import Board
 from nerf.train.divergence import DivergenceMonitor, constant_colour_mse
+from nerf.train.events import write_hyperparameters
 from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
 from nerf.train.run_folder import identity, initial_shapes
@@ -46,6 +47,7 @@ _log = logging.getLogger('nerf')
 # Steps between two moments at which the host waits for the devices, and processes agree whether to stop. Long
 # un-synchronised loops with collectives can deadlock on forced CPU devices.
 SYNC_EVERY = 20
+FIRST_STEPS = (1, 2, 5, 10, 20, 50)  # logged besides those of `log_every`, so that the curves begin at once
 
 
 @flax.struct.dataclass
@@ -77,8 +79,7 @@ def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState,
 
     def with_metrics(state: TrainState, totals: TrainMetrics, *batch: Any) -> tuple[TrainState, TrainMetrics]:
         state, metrics = step(state, *batch)
-        gathered = TrainMetrics.gather_from_model_output(axis_name=lifting.DEVICES, **metrics)
-        return state, totals.merge(gathered)
+        return state, totals.merge(TrainMetrics.single_from_model_output(**lifting.sum_over_devices(metrics)))
 
     return lifting.over_devices(with_metrics, donate=(0, 1))
 
@@ -106,7 +107,7 @@ def check_training(config: Any, scene: Scene) -> None:
 
 
 def write_validation(writer: Board, renderer: Renderer, scene: Scene, background: str, step: int, variables: Any) -> None:
-    """Render one held-out view, log its PSNR, and write its maps, extras included, and its error to TensorBoard."""
+    """Render one held-out view, log its PSNR, and write it to TensorBoard: beside its photo, with opacity and extras."""
     held_out = np.concatenate([scene.indices('val'), scene.indices('test'), scene.indices('train')])
     index = int(held_out[0])
     rendered = renderer.image(variables, scene.camera(index))
@@ -115,8 +116,8 @@ def write_validation(writer: Board, renderer: Renderer, scene: Scene, background
     scores = evaluation.compare(pictures['rgb'], truth, evaluation.quick(), scene.mask(index))
     masked = f', {scores["masked_psnr"]:.2f} dB without masked pixels' if scene.used is not None else ''
     _log.info('step %d: validation view %s at %.2f dB%s', step, scene.names[index], scores['psnr'], masked)
-    error = colours.error_picture(pictures['rgb'], truth)
-    images = {**pictures, 'error': error, 'truth': truth}
+    compared = side_by_side(truth, pictures.pop('rgb'), pictures.pop('depth'))
+    images = {'_'.join(NAMES): compared, **pictures}
     writer.write_scalars(step, {f'validation/{name}': score for name, score in scores.items()})
     writer.write_images(step, {f'validation/{name}': image[None] for name, image in images.items()})
 
@@ -148,6 +149,8 @@ def train(
     if int(state.step) >= config.num_steps:
         _log.info('training is complete at step %d', int(state.step))
         return state
+    if processes.is_first() and not int(state.step):
+        write_hyperparameters(model_dir, config)
     writer = Board(model_dir, processes.is_first())
     if int(state.step):
         _log.info('going on from the checkpoint of step %d', int(state.step))
@@ -167,35 +170,68 @@ def train(
         if processes.is_first() and is_checkpoint_due(config, step):
             save(lifting.unreplicate(state))
 
-    actions = [save_if_due, *make_reports(config, model, scene, writer), *hooks]
+    progress = Progress('training', config.num_steps, int(state.step), not processes.is_first(), first='compiling')
+    actions = [save_if_due, *make_reports(config, model, scene, writer, progress), *hooks]
     if is_profiled and processes.is_first():
-        profile = periodic_actions.Profile(logdir=model_dir, first_profile=int(state.step) + 10, every_secs=None)
-        actions.append(lambda step, state: profile(step))
+        actions.append(Profile(model_dir, int(state.step), config.num_steps))
     try:
-        state = loop(config, scene, state, step_function, watch, writer, actions, interruption, save)
+        state = loop(config, scene, state, step_function, watch, writer, progress, actions, interruption, save)
     finally:
         writer.flush()
     save(state)
     return state
 
 
-def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board) -> list[Hook]:
+class Profile:
+    """Hook that traces a few steps for TensorBoard's profiler, however few there are, and says where the trace is."""
+
+    STEPS = 5
+
+    def __init__(self, model_dir: str, done: int, num_steps: int) -> None:
+        """Choose the steps: the last of those that are left, but none after the first dozen."""
+        self._model_dir = model_dir
+        self._end = min(done + 12, num_steps)
+        self._begin = max(done + 1, self._end - self.STEPS)
+
+    def __call__(self, step: int, state: TrainState) -> None:
+        """Begin or end the trace after this step."""
+        if step == self._begin < self._end:
+            jax.block_until_ready(state.step)
+            jax.profiler.start_trace(self._model_dir)
+        elif step == self._end > self._begin:
+            jax.block_until_ready(state.step)
+            jax.profiler.stop_trace()
+            where = os.path.join(self._model_dir, 'plugins', 'profile')
+            _log.info(
+                'trace of steps %d to %d: %s (pip install xprof && xprof %s)', self._begin + 1, step, where, self._model_dir
+            )
+        elif step == self._end:
+            _log.warning('--profile: one step is left, which compiles, and none to trace: expected two at least')
+
+
+def make_reports(config: Any, model: nn.Module, scene: Scene, writer: Board, progress: Progress) -> list[Hook]:
     """Make the hooks that write to TensorBoard: a validation view now and then, and how fast the steps are."""
     renderer = Renderer(model, config.data.background, config.render_chunk)
 
     def validate(step: int, state: TrainState) -> None:
-        if config.eval_every and step % config.eval_every == 0 and step < config.num_steps:
-            write_validation(writer, renderer, scene, config.data.background, step, state.variables)
+        if config.eval_every and (step % config.eval_every == 0 or step == config.num_steps):
+            with progress.doing('rendering a validation view'):
+                write_validation(writer, renderer, scene, config.data.background, step, state.variables)
 
     if not processes.is_first():
         return [validate]
-    report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer)
+    report = periodic_actions.ReportProgress(num_train_steps=config.num_steps, writer=writer, every_secs=10)
     return [validate, lambda step, state: report(step)]
 
 
 def is_checkpoint_due(config: Any, step: int) -> bool:
     """Return whether a checkpoint is written after this step."""
     return step % config.checkpoint_every == 0 or step in config.keep_steps or step == config.num_steps
+
+
+def is_log_due(config: Any, step: int) -> bool:
+    """Return whether the means since the last time are logged after this step."""
+    return step % config.log_every == 0 or step in FIRST_STEPS or step == config.num_steps
 
 
 def describe_longer(config: Any, legs: Sequence[Leg], step: int) -> None:
@@ -207,10 +243,8 @@ def describe_longer(config: Any, legs: Sequence[Leg], step: int) -> None:
 
 
 def describe(writer: Board, config: Any, params: Any) -> None:
-    """Say how large the model is, and write the config to TensorBoard as text and hyperparameters."""
+    """Say how large the model is, and write config and parameters to TensorBoard as text."""
     _log.info('%s with %s parameters', config.model_name, f'{parameter_overview.count_parameters(params):,}')
-    entries = {name: value if isinstance(value, (int, float, str)) else str(value) for name, value in flatten(config).items()}
-    writer.write_hparams(entries)
     writer.write_texts(0, {'config': json.dumps(config.to_dict(), indent=2), 'parameters': overview_of(params)})
 
 
@@ -226,6 +260,7 @@ def loop(
     step_function: Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]],
     watch: DivergenceMonitor,
     writer: Board,
+    progress: Progress,
     actions: Sequence[Hook],
     interruption: processes.Interruption,
     save: Callable[[TrainState], None],
@@ -242,17 +277,15 @@ def loop(
     take_step = make_loop_step(step_function)
     cameras = lifting.replicate(scene.cameras)
     state, totals = lifting.replicate((state, TrainMetrics.empty()))
-    progress = Progress('training', config.num_steps, first_step, is_quiet=not processes.is_first())
     note = ''
-    _log.info('compiling the training step for %d device(s) ...', jax.device_count())
     started = time.monotonic()
     for step in range(first_step + 1, config.num_steps + 1):
         state, totals = take_step(state, totals, next(batches), cameras)
         if step == first_step + 1:
             jax.block_until_ready(state)
-            _log.info('compiled in %.1f s', time.monotonic() - started)
+            _log.info('compiled for %d device(s) in %.1f s', jax.device_count(), time.monotonic() - started)
         try:
-            if step % config.log_every == 0 or step == config.num_steps:
+            if is_log_due(config, step):
                 counters = lifting.unreplicate((state.skipped, state.skipped_in_row))
                 metrics = log_metrics(writer, step, counters, lifting.unreplicate(totals), schedule)
                 watch.check(step, metrics)
@@ -287,6 +320,7 @@ def log_metrics(
     metrics['skipped_steps'], metrics['skipped_in_row'] = map(int, counters)
     scalars = {**metrics, 'learning_rate': float(schedule(step))}
     writer.write_scalars(step, {f'train/{name}': value for name, value in scalars.items()})
+    writer.flush()  # TensorFlow's own would come every two minutes
     if metrics['skipped_in_row']:
         _log.warning('step %d: loss or gradient not finite, %d steps skipped so far', step, metrics['skipped_steps'])
     return metrics

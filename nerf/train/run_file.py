@@ -6,6 +6,10 @@ What is read back was perhaps damaged, or written by someone else: it is checked
 import importlib.metadata
 import json
 import os
+import platform
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from nerf.host.untrusted import UnreadableError, checksum, read_json, reason_of
 from nerf.train.config_types import check_types
 from nerf.train.legs import Leg
 from nerf.train.step import check_objective
+from nerf.train.training_time import hardware
 
 FILE = 'run.json'
 FORMAT = 3
@@ -37,9 +42,45 @@ def write_run_file(
         'data_dir': data_dir and os.path.abspath(data_dir),
         'digest': digest,
         'cameras': list(cameras),
-        'versions': {package: importlib.metadata.version(package) for package in PACKAGES},
+        'versions': {package: _version(package) for package in PACKAGES},
+        'made': made_by(),
     }
     write_atomically(folder / FILE, json.dumps({**description, 'sha256': checksum(description)}, indent=2).encode())
+
+
+def made_by() -> dict[str, str | None]:
+    """Describe what a run is made by, for a person: commit, command line, Python, operating system and hardware."""
+    return {
+        'commit': _commit(),
+        'command': ascii(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))[1:-1][:4096],
+        'python': platform.python_version(),
+        'system': platform.platform(),
+        'hardware': hardware(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this file lies in, with + where files differ; None without one, or without git."""
+    root = Path(__file__).parents[2]
+    if not (root / '.git').exists():
+        return None
+    ask = ['git', '-C', str(root)]
+    try:
+        found, changed = (
+            subprocess.run([*ask, *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            for words in (['rev-parse', 'HEAD'], ['status', '--porcelain', '--untracked-files=no'])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found + ('+' if changed else '')
+
+
+def _version(package: str) -> str | None:
+    """The version of a package; None if it is not installed, as for the one that trained elsewhere."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
@@ -59,9 +100,16 @@ def read_run_file(folder: Path) -> dict[str, Any]:
         raise UserError(f'{path}: format {ascii(found)[:40]} found, expected {FORMAT}: use the version that trained it')
     if expected != checksum(description):
         raise UnreadableError('was changed (SHA-256 differs)')
-    for name, is_right in (('data_dir', _is_folder), ('digest', _is_text), ('cameras', _are_texts), ('legs', _are_legs)):
+    for name, is_right in (
+        ('data_dir', _is_folder),
+        ('digest', _is_text),
+        ('cameras', _are_texts),
+        ('legs', _are_legs),
+    ):
         if not is_right(description.get(name, 0)):
             raise UnreadableError(f'{name} is missing or of another kind')
+    if not _is_said(description.get('made', {})):
+        raise UnreadableError('made is of another kind')
     try:
         description['config'] = _checked(description.get('config'))
         description['legs'] = tuple(Leg(*leg) for leg in description['legs'])
@@ -101,6 +149,13 @@ def _are_legs(value: Any) -> bool:
 
 def _is_leg(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(type(step) is int and 0 <= step < 2**31 for step in value)
+
+
+def _is_said(value: Any) -> bool:
+    """Whether this may be of `made_by`: printable words by name, which nothing but a person reads."""
+    return isinstance(value, dict) and all(
+        each is None or (isinstance(each, str) and len(each) <= 8192 and each.isprintable()) for each in value.values()
+    )
 
 
 def _is_folder(value: Any) -> bool:

@@ -71,7 +71,23 @@ def test_unbounded_cameras_lie_in_the_unit_cube_and_see_everything():
     cameras, poses = built_in()
     placed, *_ = placement.place(cameras, poses, NONE, None, DataOptions(scene_type='unbounded'))
     assert np.abs(placed.camera_to_world[:, :, 3]).max() == pytest.approx(1)
-    assert (placed.near[0], placed.far[0], placed.ndc) == (np.float32(0.2), np.float32(1e6), None)
+    assert placed.ndc is None
+
+
+def test_rays_of_an_unbounded_scene_begin_before_its_points():
+    cameras, poses = built_in()
+    points = np.random.default_rng(0).uniform(-1, 1, (500, 3))
+    options = DataOptions(scene_type='unbounded')
+    placed, after, _ = placement.place(cameras, poses, points, None, options)
+    depths = np.concatenate([(pose[:, 3] - after) @ pose[:, 2] for pose in placed.camera_to_world])
+    assert 0.4 * depths.min() < placed.near[0] < 0.7 * depths.min()
+    assert placed.far[0] > 10 * depths.max()
+    # Wrong points right before one camera are no reason to begin there.
+    wrong = poses[0, :, 3] - 0.01 * poses[0, :, 2] + np.random.default_rng(1).normal(0, 1e-3, (20, 3))
+    again, *_ = placement.place(cameras, poses, np.concatenate([points, wrong]), None, options)
+    assert again.near[0] == pytest.approx(placed.near[0], rel=0.05)
+    asked, *_ = placement.place(cameras, poses, points, None, dataclasses.replace(options, near=0.2, far=1e6))
+    assert (asked.near[0], asked.far[0]) == (np.float32(0.2), np.float32(1e6))
 
 
 def test_left_where_they_are(caplog):

@@ -59,26 +59,24 @@ def test_frames_do_not_depend_on_the_files_world(kind):
         np.testing.assert_allclose(again, first, atol=1e-9)
 
 
-def test_unbounded_frame_is_the_published_one():
-    """Against the recipe in its own words: eig of the covariance, sorted, right-handed, up upwards, largest |x| = 1."""
-    for seed in range(8):
-        found = cameras(seed=seed)
-        offsets = found[:, :, 3] - found[:, :, 3].mean(0)
-        values, vectors = np.linalg.eig(offsets.T @ offsets)
-        rotation = vectors[:, np.argsort(-values)].T
-        if np.linalg.det(rotation) < 0:
-            rotation[2] *= -1
-        if np.mean(rotation[2] @ found[:, :, 1].T) < 0:
-            rotation[1:] *= -1
-        expected = rotation @ np.concatenate([found[:, :, :3], offsets[:, :, None]], axis=2)
-        expected[:, :, 3] /= np.abs(expected[:, :, 3]).max()
-        frame = poses.unbounded_frame(found)
-        after = frame.poses(found)
-        # The recipe leaves the sign of the first eigenvector open, so x and y may both be turned round.
-        turn = np.sign(after[0, 0, 3] * expected[0, 0, 3])
-        np.testing.assert_allclose(after, np.diag([turn, turn, 1]) @ expected, atol=1e-10)
-        assert np.abs(after[:, :, 3]).max() == pytest.approx(1)
-        assert after[:, 2, 1].mean() > 0
+@pytest.mark.parametrize('gap', [0, 180, 300])
+def test_up_of_an_unbounded_scene_is_the_cameras_own(gap):
+    """Also where they go round in part, and the principal axis of the least variance is the way in which they look."""
+    angles = np.radians(np.linspace(0, 360 - gap, 30, endpoint=False))
+    found = np.stack([look_at(np.array([4 * np.cos(a), 4 * np.sin(a), 0.5 + 0.4 * np.sin(5 * a)])) for a in angles])
+    there = moved(found, turned(0.7, -0.4, 1.1), 3.0, [1, 2, 3])
+    frame = poses.unbounded_frame(there)
+    up = frame.rotation @ turned(0.7, -0.4, 1.1) @ [0, 0, 1]
+    assert up[2] > np.cos(np.radians(2))
+    after = frame.poses(there)
+    np.testing.assert_allclose(after[:, :, 3].mean(0), 0, atol=1e-9)
+    assert np.abs(after[:, :, 3]).max() == pytest.approx(1)
+    assert np.ptp(after[:, 0, 3]) > 0.99 * np.ptp(after[:, 1, 3])
+
+
+def look_at(position):
+    backward = position / np.linalg.norm(position)
+    return np.concatenate([poses.axes_by(backward, np.array([0.0, 0, 1])).T, position[:, None]], axis=1)
 
 
 def test_object_frame_leaves_the_built_in_scene_where_it_is():

@@ -1,5 +1,6 @@
 """A log that cannot be written ends nothing; tried in processes of their own, whose output is what is broken."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nerf.host import console
+from nerf.host.console import Progress, in_words
 
 ROOT = Path(__file__).parents[2]
 WORK = """
@@ -98,10 +100,81 @@ def test_progress_that_is_soon_done_says_nothing_and_the_rate_has_its_unit(monke
         for _ in range(5):
             progress.advance()
     assert [record.getMessage() for record in caplog.records] == [
-        'reading 2/5, 0.67 images/s, 4 s left',
-        'reading 4/5, 0.29 images/s, 4 s left',
-        'reading 5/5, 0.33 images/s, 0 s left',
+        'reading 2/5, 0.50 images/s, 6 s left',
+        'reading 4/5, 0.23 images/s, 4 s left',
+        'reading 5/5, 0.29 images/s',
     ]
     caplog.clear()
     console.Progress('reading', 1, after=2.0).advance()
     assert not caplog.records
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes only where it is told to."""
+    now = [1000.0]
+    monkeypatch.setattr(console.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr('tqdm.std.time', lambda: now[0])
+
+    def go(seconds):
+        now[0] += seconds
+
+    return go
+
+
+@pytest.fixture
+def said(monkeypatch, caplog):
+    monkeypatch.setattr(console._log, 'propagate', True)
+    caplog.set_level('INFO', logger='nerf')
+    return lambda: caplog.messages
+
+
+def test_the_remaining_time_leaves_compilation_out(clock, said):
+    """40 s of compilation, then 4 steps a second."""
+    progress = Progress('training', 1001, first='compiling')
+    clock(40)
+    progress.advance('9.00 dB')
+    for _ in range(41):
+        clock(0.25)
+        progress.advance('12.34 dB')
+    assert said() == [
+        'training 0/1001, compiling ...',
+        'training 1/1001, 9.00 dB',
+        'training 42/1001, 4.00/s, 4 min left, 12.34 dB',  # 959 / 4 s; 19 min with the compilation
+    ]
+
+
+def test_a_detour_is_left_out_once(clock, said):
+    progress = Progress('training', 100)
+    progress.advance()
+    for _ in range(2):
+        with progress.doing('rendering a validation view'):
+            clock(5)
+        clock(1)
+        progress.advance()
+    assert said()[-1] == 'training 3/100, 0.29/s, 6 min left'  # 2 in 1 + 5 + 1 s
+
+
+def test_a_bar_leaves_compilation_out_and_names_what_is_done(clock, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, 'stdout', terminal)
+    progress = Progress('training', 1001, 1, first='compiling')
+    clock(40)
+    progress.advance()
+    clock(0.25)
+    progress.advance()
+    with progress.doing('rendering a validation view'):
+        clock(5)
+    progress.advance()
+    assert 'compiling' in terminal.getvalue()
+    assert 'rendering a validation view' in terminal.getvalue()
+    assert '4.00it/s' in terminal.getvalue()
+    assert '04:09' in terminal.getvalue()  # 998 / 4 s
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'words'), [(0.2, '0 s'), (99, '99 s'), (100, '2 min'), (5940, '99 min'), (12000, '3 h 20 min')]
+)
+def test_durations_have_the_precision_that_one_wants(seconds, words):
+    assert in_words(seconds) == words

@@ -4,12 +4,15 @@ import logging
 import os
 import shutil
 import signal
+import types
 
 import imageio.v3 as imageio
 import jax
 import numpy as np
 import pandas as pd
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from configs import tiny
 from nerf import run as running
@@ -18,6 +21,7 @@ from nerf.data import procedural
 from nerf.errors import UserError
 from nerf.host.processes import Interruption
 from nerf.paths import PathOptions
+from nerf.render.metrics import METRICS
 from nerf.tasks.job import TaskOptions
 from nerf.train import divergence
 from nerf.train import loop as training
@@ -61,16 +65,41 @@ def test_a_run_learns(finished):
 def test_the_files_of_a_run(finished):
     for ending in ('rgb', 'depth', 'acc'):
         assert imageio.imread(finished / f'render/test/step_40/r_3_{ending}.png').shape[:2] == (16, 16)
+    assert imageio.imread(finished / 'render/test/step_40/r_3_compare.png').shape == (16, 4 * 16 + 3 * 4, 3)
     for name in ('rgb', 'depth'):
         assert imageio.imread(finished / f'render/video/spherical_step_40/{name}.mp4').shape == (4, 16, 16, 3)
     assert Checkpoints(str(finished / 'checkpoints')).steps() == [20, 40]
     assert list(finished.glob('events.out.tfevents.*'))
 
 
+def test_tensorboard_has_dots_from_the_first_step_to_the_metrics_of_the_test_views(finished):
+    board = EventAccumulator(str(finished), size_guidance={'tensors': 0})
+    board.Reload()
+    steps = {name: [each.step for each in board.Tensors(name)] for name in board.Tags()['tensors']}
+    assert steps['train/psnr'] == [1, 2, 5, 10, 20, 30, 40]
+    assert steps['validation/psnr'] == [20, 40]
+    assert steps['validation/photo_render_error_depth'] == [20, 40]
+    assert {each.partition('/')[2] for each in steps if each.startswith('validation/')} == {
+        *METRICS,
+        'photo_render_error_depth',
+        'acc',
+    }
+    means = json.loads((finished / 'render/test/step_40/metrics.json').read_text())['mean']
+    for name in METRICS:
+        [found] = board.Tensors(f'test/{name}')
+        assert found.step == 40
+        assert make_ndarray(found.tensor_proto) == pytest.approx(means[name], rel=1e-6)
+    width, height, *_ = make_ndarray(board.Tensors('validation/photo_render_error_depth')[0].tensor_proto)
+    assert (int(width), int(height)) == (4 * 16 + 3 * 4, 16)
+    assert '_hparams_/session_start_info' in board.summary_metadata
+
+
 def test_a_finished_run_does_only_what_is_missing(finished, caplog):
     picture = finished / 'render/test/step_40/r_3_rgb.png'
     kept = finished / 'render/test/step_40/r_4_rgb.png'
-    before, time = picture.read_bytes(), kept.stat().st_mtime_ns
+    compared = finished / 'render/test/step_40/r_5_compare.png'
+    before, time, same = picture.read_bytes(), kept.stat().st_mtime_ns, compared.read_bytes()
+    compared.write_bytes(same[:50])
     picture.unlink()
     log.propagate = True
     with caplog.at_level(logging.INFO):
@@ -80,6 +109,7 @@ def test_a_finished_run_does_only_what_is_missing(finished, caplog):
     assert '4 of 4 frames of step 40 are there already' in caplog.text
     assert picture.read_bytes() == before
     assert kept.stat().st_mtime_ns == time
+    assert compared.read_bytes() == same  # made of the pictures that are there
 
 
 def files_of(folder):
@@ -260,3 +290,22 @@ def test_a_run_is_trained_longer(finished, tmp_path, caplog):
     config.num_steps = 50
     with pytest.raises(UserError, match='a run can be trained longer, not shorter'):
         running.run(config, None, str(tmp_path / 'run'))
+
+
+@pytest.mark.parametrize(('done', 'num_steps', 'traced'), [(0, 40, (8, 12)), (0, 4, (2, 4)), (20, 24, (22, 24)), (0, 1, ())])
+def test_a_training_of_any_length_is_profiled(monkeypatch, caplog, done, num_steps, traced):
+    """From the first step on, which compiles; the log says where the trace is."""
+    called, steps = [], []
+    monkeypatch.setattr(jax.profiler, 'start_trace', lambda folder: called.append('start'))
+    monkeypatch.setattr(jax.profiler, 'stop_trace', lambda: called.append('stop'))
+    monkeypatch.setattr(log, 'propagate', True)
+    profile = training.Profile('logs/x', done, num_steps)
+    with caplog.at_level(logging.INFO):
+        for step in range(done + 1, num_steps + 1):
+            count = len(called)
+            profile(step, types.SimpleNamespace(step=jax.numpy.int32(step)))
+            steps += [step] * (len(called) - count)
+    assert called == ['start', 'stop'][: len(traced)]
+    assert (steps[0] + 1, steps[1]) == traced if traced else not steps
+    said = f'trace of steps {traced[0]} to {traced[1]}: logs/x/plugins/profile' if traced else 'none to trace'
+    assert said in caplog.text
