@@ -169,7 +169,7 @@ OBJECT_FORMATS = ('blender', 'deepvoxels', 'multiscale_blender', 'procedural', '
 
 
 def test_which_formats_stand_as_objects_do():
-    assert tuple(sorted(name for name, format in formats.FORMATS.items() if format.is_object)) == OBJECT_FORMATS
+    assert tuple(sorted(name for name, format in formats.FORMATS.items() if format.scene_type == 'object')) == OBJECT_FORMATS
 
 
 @pytest.mark.parametrize('name', OBJECT_FORMATS)

@@ -37,14 +37,14 @@ class Format:
         holds: returns whether a folder (or file) is of this format.
         load: loads the scene.
         sources: lists the files that the scene is made from.
-        is_object: whether its scenes are rendered objects, with the frame, near and far of scene_type object.
+        scene_type: what its scenes usually are. Those of objects are rendered, and have their frame, near and far.
     """
 
     looked_for: str
     holds: Callable[[str], bool]
     load: Callable[[str, DataOptions], Scene]
     sources: Callable[[str, DataOptions], list[str]]
-    is_object: bool = False
+    scene_type: str = 'unbounded'
 
 
 def load_built_in(folder: str, options: DataOptions) -> Scene:
@@ -59,16 +59,16 @@ def load_built_in(folder: str, options: DataOptions) -> Scene:
 FORMATS: dict[str, Format] = {
     # Before 'blender': a transforms_train.json with intrinsics is not a Blender scene's.
     'transforms': Format(transforms.FILE, transforms.holds, transforms.load, transforms.sources),
-    'blender': Format('transforms_train.json', blender.holds, blender.load, blender.sources, is_object=True),
-    'tiny_nerf': Format(tiny_nerf.FILE, tiny_nerf.holds, tiny_nerf.load, tiny_nerf.sources, is_object=True),
+    'blender': Format('transforms_train.json', blender.holds, blender.load, blender.sources, scene_type='object'),
+    'tiny_nerf': Format(tiny_nerf.FILE, tiny_nerf.holds, tiny_nerf.load, tiny_nerf.sources, scene_type='object'),
     'multiscale_blender': Format(
-        multiscale_loader.FILE, multiscale_loader.holds, multiscale_loader.load, multiscale_loader.sources, is_object=True
+        multiscale_loader.FILE, multiscale_loader.holds, multiscale_loader.load, multiscale_loader.sources, scene_type='object'
     ),
-    'deepvoxels': Format('train/intrinsics.txt', deepvoxels.holds, deepvoxels.load, deepvoxels.sources, is_object=True),
+    'deepvoxels': Format('train/intrinsics.txt', deepvoxels.holds, deepvoxels.load, deepvoxels.sources, scene_type='object'),
     # Before 'llff': the COLMAP model has image names and distortion, too. The configs of LLFF scenes set data.format to llff.
     'colmap': Format('sparse/0/cameras.bin', colmap.holds, colmap.load, colmap.sources),
-    'llff': Format(llff.FILE, llff.holds, llff.load, llff.sources),
-    BUILT_IN: Format('nothing', lambda folder: False, load_built_in, lambda folder, options: [], is_object=True),
+    'llff': Format(llff.FILE, llff.holds, llff.load, llff.sources, scene_type='forward_facing'),
+    BUILT_IN: Format('nothing', lambda folder: False, load_built_in, lambda folder, options: [], scene_type='object'),
 }
 
 
@@ -84,7 +84,7 @@ def load_scene(format: str | None, data_dir: str | None, scene: str, options: Da
 
 
 def _load(format: Format, folder: str, options: DataOptions) -> Scene:
-    if scene_type_of(options.scene_type).has_subject or not format.is_object:
+    if scene_type_of(options.scene_type).has_subject or not scene_type_of(format.scene_type).has_subject:
         return format.load(folder, options)
     # In other frames near and far are not the loader's depths, so the options' bounds are left to `place_scene`.
     return place_scene(format.load(folder, dataclasses.replace(options, near=None, far=None)), options)

@@ -1,6 +1,6 @@
 """Inspection of a scene before training: what was read, the layout of the cameras, and likely problems.
 
-python -m nerf.data.inspect DIR [--scene_type=unbounded] [--factor=4 | --width=400] [--format=colmap] [--out=look.png]
+python -m nerf.data.inspect DIR [--scene_type=object] [--factor=4 | --width=400] [--format=colmap] [--out=look.png]
 """
 
 import argparse
@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 
-from nerf.data.formats import load_scene, resolve_source
+from nerf.data.formats import FORMATS, load_scene, resolve_source
 from nerf.data.inspect.checks import geometry_warnings, photo_warnings
 from nerf.data.inspect.measures import measure_photos
 from nerf.data.inspect.picture import save_picture
@@ -61,7 +61,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog='python -m nerf.data.inspect', description='Inspect a scene before training.')
     parser.add_argument('dir', nargs='?', help="the scene's folder; the built-in scene if left out")
     parser.add_argument('--format', help='format of the scene; detected unless given')
-    parser.add_argument('--scene_type', default='object', choices=SCENE_TYPES)
+    parser.add_argument('--scene_type', choices=SCENE_TYPES, help='as it is trained; the usual one of the format')
     parser.add_argument('--factor', type=int, default=1, help='downsampling factor of the images')
     parser.add_argument('--width', type=int, help='or their width, px')
     parser.add_argument('--near', type=float, help='near bound of rays to try')
@@ -72,8 +72,9 @@ def main(args: Sequence[str] | None = None) -> None:
         _check_out(given.out)
     if given.width is not None and given.factor != 1:
         raise UserError('--width and --factor exclude each other: give one of them')
-    options = DataOptions(given.factor, given.width, given.near, given.far, scene_type=given.scene_type)
     format, folder = resolve_source(given.format, given.dir, '')
+    scene_type = given.scene_type or FORMATS[format].scene_type
+    options = DataOptions(given.factor, given.width, given.near, given.far, scene_type=scene_type)
     with _heard() as said:
         scene = load_scene(format, folder or None, '', options)
     text, warnings = inspect(scene, Source(format, folder, options), said)

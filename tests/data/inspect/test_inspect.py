@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from written import front_scene, small_scene, write_deepvoxels, write_llff
 
 from nerf.data import procedural
 from nerf.data.inspect.__main__ import inspect, main
@@ -306,6 +307,16 @@ def test_poses_without_images_are_told_by_the_loader(tmp_path, capsys, clean):
     assert '1 image file has no pose and is not used (9.png)' in out
     assert 'photos     7 train, 1 test photos; every 8th is held out, by the order of names' in out
     assert err == ''
+
+
+@pytest.mark.parametrize(('format', 'scene_type'), [('llff', 'forward_facing'), ('deepvoxels', 'object')])
+def test_the_scene_type_is_the_usual_one_of_the_format(tmp_path, capsys, format, scene_type):
+    if format == 'llff':
+        write_llff(tmp_path, front_scene())
+    else:
+        write_deepvoxels(tmp_path, small_scene())
+    main([str(tmp_path)])
+    assert scene_type in capsys.readouterr().out.split('\n')[0]
 
 
 def test_training_says_a_few_lines(clean):
