@@ -49,7 +49,7 @@ def test_a_number_that_cannot_be_is_refused_with_its_range(entry, value):
 
 def test_near_lies_before_far():
     config = instant_360.get_config()
-    config.data.near = 2000.0
+    config.data.near, config.data.far = 2000.0, 1000.0
     with pytest.raises(UserError, match=r'config.data.near = 2000, config.data.far = 1000: expected near before far'):
         resolve(config)
 

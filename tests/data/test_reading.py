@@ -71,7 +71,7 @@ def test_reading_that_takes_long_is_reported(monkeypatch, caplog):
     with caplog.at_level('INFO', logger='nerf'):
         reading.fill_pixels('scene', SIZES, SIZES, image)
     assert caplog.records[-1].getMessage().startswith('reading images 3/3, ')
-    assert ' images/s, 0 s left' in caplog.records[-1].getMessage()
+    assert caplog.records[-1].getMessage().endswith(' images/s')
     caplog.clear()
     monkeypatch.setattr(reading.processes, 'is_first', lambda: False)
     reading.fill_pixels('scene', SIZES, SIZES, image)

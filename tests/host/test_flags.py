@@ -26,17 +26,22 @@ def run(*args, config='instant_360.py', env=None):
 @pytest.mark.parametrize(
     ('args', 'expected'),
     [
-        ([], '130 1 0.1 None'),
-        (['--config.data.width=none'], 'None 1 0.1 None'),
-        (['--config.data.near', 'None', '--config.data.width=50'], '50 1 None None'),
-        (['--config.data.factor=2'], 'None 2 0.1 None'),
-        (['--config.data.width=60'], '60 1 0.1 None'),
-        (['--config.data.factor=2', '--config.data.width=none'], 'None 2 0.1 None'),
+        ([], '130 1 None None'),
+        (['--config.data.width=none'], 'None 1 None None'),
+        (['--config.data.near=0.5', '--config.data.width=50'], '50 1 0.5 None'),
+        (['--config.data.factor=2'], 'None 2 None None'),
+        (['--config.data.width=60'], '60 1 None None'),
+        (['--config.data.factor=2', '--config.data.width=none'], 'None 2 None None'),
     ],
 )
 def test_entries_are_unset_and_the_one_asked_for_wins(args, expected):
     done = run(*args)
     assert (done.stdout.strip(), done.returncode) == (expected, 0), done.stderr
+
+
+def test_a_set_entry_is_unset():
+    assert run(config='mipnerf360.py').stdout.strip() == 'None 4 0.2 None'
+    assert run('--config.data.near', 'None', config='mipnerf360.py').stdout.strip() == 'None 4 None None'
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 START = """
 import json, jax, jax.numpy as jnp, numpy as np
-from configs import instant_small, mipnerf360_small, mipnerf_small, nerf_small
+from configs import instant_small, mipnerf_small
 from nerf.config import resolve
 from nerf.data import procedural
 from nerf.models import make_model
@@ -27,7 +27,7 @@ def to(dtype, tree):
     return jax.tree.map(lambda x: jnp.asarray(x, dtype if np.issubdtype(np.asarray(x).dtype, np.floating) else None), tree)
 
 found = {}
-for module in (nerf_small, mipnerf_small, instant_small, mipnerf360_small):
+for module in (mipnerf_small, instant_small):
     config = module.get_config()
     config.model.update({name: 2 for name in ('depth', 'proposal_depth') if name in config.model})
     config = resolve(config)
@@ -61,7 +61,7 @@ def run(code, **environment):
 def test_models_losses_and_gradients_in_float64():
     """float64 stays float64, agrees with float32."""
     found = run(GRADIENTS, JAX_ENABLE_X64='1')
-    for name in ('nerf', 'mipnerf', 'instant', 'mipnerf360'):
+    for name in ('mipnerf', 'instant'):
         (_, single, single_norm, _), (dtype, double, double_norm, dtypes) = (
             found[f'{name} {each}'] for each in ('float32', 'float64')
         )

@@ -285,7 +285,7 @@ def test_images_elsewhere_are_shrunk(folder):
 def test_unbounded_cameras_fill_their_cube(folder):
     cameras = load(folder, DataOptions(scene_type='unbounded')).cameras
     assert abs(np.abs(cameras.camera_to_world[:, :, 3]).max() - 1) < 1e-5
-    assert (cameras.near[0], cameras.far[0]) == (np.float32(0.2), 1e6)
+    assert 0 < cameras.near[0] < 1 < 100 < cameras.far[0]
 
 
 def matrix(**cells):
