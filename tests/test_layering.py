@@ -70,7 +70,7 @@ ROWS = {
     # 4. with TensorFlow and CLU
     'stored': Row(
         'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop'
-        ' nerf.train.board nerf.train.divergence',
+        ' nerf.train.board nerf.train.divergence nerf.train.reports',
         BESIDE,
     ),
     # 5. tools

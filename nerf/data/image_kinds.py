@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 # of which others may have fewer; BMP and TGA 2 bytes for a run of 255 or 128; GIF 12 for at most 4096; PPM 1 uncompressed.
 KINDS = {
     'PNG': Kind(('.png',), 8 * DEFLATE),
-    'JPEG': Kind(('.jpg', '.jpeg', '.jpe', '.jfif'), 3 * 512),
+    'JPEG': Kind(('.jpg', '.jpeg', '.jpe', '.jfif', '.mpo'), 3 * 512),
     'WEBP': Kind(('.webp',), None),
     'TIFF': Kind(('.tif', '.tiff'), 8 * DEFLATE),
     'BMP': Kind(('.bmp', '.dib'), 128),
@@ -72,7 +72,7 @@ def open_image(path: str) -> Image.Image:
         Exception: what Pillow raises: it is no image of a kind that is read.
     """
     Image.init()
-    needed = _kind_of_container(path)
+    needed = kind_of_container(path)
     if needed == 'HEIF' and needed not in Image.OPEN:
         register_heif()
     if needed and needed not in Image.OPEN:
@@ -102,7 +102,7 @@ def expect_usable(path: str, image: Image.Image) -> None:
         raise UserError(f'{path}: says {image.width} x {image.height} px, but holds no more than {most}; replace the file')
 
 
-def _kind_of_container(path: str) -> str | None:
+def kind_of_container(path: str) -> str | None:
     """Return HEIF or AVIF if the file is a container of this kind, else None."""
     with open(path, 'rb') as file:
         head = file.read(64)

@@ -56,8 +56,8 @@ def place(
         cameras: their poses, near and far are ignored and replaced.
         poses: camera_to_world, [k, 3, 4], float64, in the file's world.
         points: [n, 3], surface points in the file's world; n may be 0.
-        bounds: [k, 2], nearest and farthest depth in each image, file's units, of which the extremes are used; None: from
-            the points, else from the camera positions.
+        bounds: [k, 2], nearest and farthest depth in each image, file's units; None: from the points, else from the camera
+            positions. The extremes are used; for contracted space, the nearest of all but the FEW nearest.
 
     Raises:
         UserError: an unknown scene type, or one that does not fit these cameras.

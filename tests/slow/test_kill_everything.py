@@ -61,17 +61,20 @@ def test_killed_at_any_moment_and_begun_again(tmp_path):
     rng = np.random.default_rng(0)
     for stage in STAGES:
         seconds = seconds_of(stage, straight)
+        is_done = False
         for _ in range(-(-KILLS // len(STAGES))):
             before = files_of(broken)
             process = start(stage, broken)
             time.sleep(rng.uniform(0.1, 0.95) * seconds)
             process.kill()
             process.communicate()
+            is_done |= process.returncode == 0  # the kill came too late: what is compiled already is quicker
             # Whatever has its name is whole: it is what it was, or what it will be.
             for name, content in files_of(broken).items():
                 if name not in ('run.json', 'cameras.npz'):
                     assert content in (before.get(name), files_of(straight).get(name)), (stage, name)
-        finish(start(stage, broken))
+        if not is_done:
+            finish(start(stage, broken))
         expected, found = files_of(straight), files_of(broken)
         assert found.keys() == expected.keys(), stage
         differing = [name for name in found if found[name] != expected[name]]

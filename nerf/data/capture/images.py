@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from nerf.data.capture.photos import DAMAGED, NEEDS_HEIF, LeftOut, list_photos, names_of, readable_kinds
 from nerf.data.capture.videos import Video, count_packets, parts_of
-from nerf.data.image_kinds import HEIF_BRANDS, expect_usable, open_image
+from nerf.data.image_kinds import expect_usable, kind_of_container, open_image
 from nerf.data.names import same_file
 from nerf.errors import UserError
 from nerf.host.console import Progress
@@ -166,9 +166,7 @@ def camera_exif(image: Image.Image) -> Image.Exif:
 
 def is_unknown_heif(path: str) -> bool:
     """Return whether a file is HEIC or HEIF, whatever its ending, and Pillow does not read these."""
-    with open(path, 'rb') as file:
-        head = file.read(12)
-    return head[4:8] == b'ftyp' and head[8:12] in HEIF_BRANDS and 'HEIF' not in readable_kinds()
+    return kind_of_container(path) == 'HEIF' and 'HEIF' not in readable_kinds()
 
 
 def copy_frames(video: str, folder: Path, count: int, max_size: int) -> list[str]:

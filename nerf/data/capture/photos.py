@@ -46,12 +46,6 @@ def readable_kinds() -> list[str]:
     return [kind for kind in KINDS if kind in Image.OPEN]
 
 
-def photo_endings() -> frozenset[str]:
-    """Return the endings of these kinds; of MPO, which is JPEG with more pictures behind the first, too."""
-    kinds = [*readable_kinds(), 'MPO']
-    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in kinds)
-
-
 def list_photos(source: str, left_out: LeftOut) -> list[str]:
     """List the photos in a folder and its subfolders, as paths from there, sorted; note the files that are not used.
 
@@ -61,7 +55,7 @@ def list_photos(source: str, left_out: LeftOut) -> list[str]:
         UserError: more than MOST_FILES files.
     """
     has_heif = register_heif()
-    endings, photos = photo_endings(), []
+    endings, photos = {ending for kind in readable_kinds() for ending in KINDS[kind].endings}, []
     for name, skipped in _files_below(source):
         ending = _ending_of(name)
         if skipped:
