@@ -195,6 +195,13 @@ def opened(port, **options):
     return connect(f'ws://127.0.0.1:{port}', subprotocols=[f'viser-v{__version__}'], compression=None, **options)
 
 
+def send_and_listen(port, message):
+    with opened(port) as browser:
+        browser.send(message)
+        while True:
+            browser.recv(timeout=30)
+
+
 def wait_until(condition):
     end = time.monotonic() + 20
     while not condition():
@@ -219,10 +226,8 @@ def test_no_message_reaches_the_scene_or_the_terminal_but_the_pages(served, sess
         browser.send(msgpack.encode(camera(fov=0.5)))
         wait_until(lambda: next(iter(sessions._sessions)).view.fov == 0.5)  # the connection has lasted
         np.testing.assert_allclose(sessions.next_request(0).view.pose[:, 3], [0, 0, 4])
-        with pytest.raises(websockets.exceptions.ConnectionClosed), opened(port) as other:  # too large: ends this connection alone
-            other.send(bytes(2**17))
-            while True:
-                other.recv(timeout=30)
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
+            send_and_listen(port, bytes(2**17))  # too large: ends this connection alone
         browser.send(msgpack.encode(camera(fov=0.6)))
         wait_until(lambda: sessions.has_requests())
     wait_until(lambda: len(sessions) == 0)
