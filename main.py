@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
 
     joining = (_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _WAIT.value)
     with processes.joined(*joining):
-        from nerf import run as running  # TensorFlow starts here
+        from nerf import run as running
         from nerf.viewer.server import Address
 
         if not processes.is_first():

@@ -1,5 +1,6 @@
 """User errors: one-sentence messages without a traceback, and exit status 1."""
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -16,6 +17,21 @@ class UserError(Exception):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Return the error for a name that is not in a registry, listing the registered names."""
     return UserError(f'unknown {kind} {name!r}: expected one of {", ".join(sorted(known))}')
+
+
+def not_installed(package: str, purpose: str, extra: str) -> UserError:
+    """Return the error for a package of an extra of this project that is missing, with the command that installs it."""
+    return UserError(f"{package} is not installed, {purpose}: pip install -e '.[{extra}]' in the folder of this project")
+
+
+def require(package: str, purpose: str, extra: str) -> None:
+    """Refuse to go on without a package, before any work is done; it is found, not imported.
+
+    Raises:
+        UserError: saying which extra to install.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise not_installed(package, purpose, extra)
 
 
 def exit_with_sentence(function: Callable[..., Result]) -> Callable[..., Result]:

@@ -13,7 +13,7 @@ import numpy as np
 from flax import linen as nn
 
 from nerf.config import flatten, resolve
-from nerf.data.feed.tfds_cache import cached_scene
+from nerf.data.feed import scenes
 from nerf.data.formats import BUILT_IN, resolve_source
 from nerf.data.inspect.report import Source, short_form
 from nerf.data.options import options_of
@@ -25,7 +25,7 @@ from nerf.host.locks import lock_training
 from nerf.models import make_model
 from nerf.tasks import check_tasks, run_tasks
 from nerf.tasks.job import TaskOptions, digest
-from nerf.train.loop import check_training, train
+from nerf.train.checks import check_installed, check_training
 from nerf.train.optimizer import make_optimizer
 from nerf.train.run_folder import Run, Trained, load, prepare, save_run
 from nerf.train.state import init_state
@@ -40,7 +40,7 @@ def read_scene(config: Any, data_dir: str | None) -> tuple[Scene, str | None]:
     """Read the scene of a config, and return the folder it was found in (None: built in)."""
     format, folder = resolve_source(config.data.format, data_dir, config.scene)
     options = options_of(config)
-    scene = cached_scene(format, folder, '', options)
+    scene = scenes.read_scene(format, folder, '', options)
     for line in short_form(scene, Source(format, folder, options)):
         _log.info('%s', line)
     return scene, folder or None
@@ -120,6 +120,7 @@ def run(
     Raises:
         UserError: whatever is wrong with the config, the data or the folder, before anything is written.
     """
+    check_installed()
     config = resolve(config)
     check_objective(config)
     check_watching(viewer)
@@ -140,6 +141,8 @@ def _run(
     config: Any, model: nn.Module, scene: Scene, folder: str | None, model_dir: str, is_profiled: bool, viewer: Address | None
 ) -> None:
     """Do what `run` does, in a folder that is locked."""
+    from nerf.train.loop import train  # TensorFlow and CLU start here: rendering does without
+
     run = Run(config, folder, training_digest(scene), scene)
     if processes.is_first():
         run = dataclasses.replace(run, legs=save_run(model_dir, run))

@@ -56,7 +56,7 @@ ROWS = {
     ),
     'runs': Row(
         'nerf.train.checkpoints nerf.train.run_folder nerf.train.run_file nerf.train.config_types nerf.train.legs'
-        ' nerf.train.training_time nerf.train.events',
+        ' nerf.train.training_time nerf.train.events nerf.train.checks',
         f'{CORE} host configs data',
         'jax flax numpy ml_collections tensorboard',
     ),
@@ -69,8 +69,8 @@ ROWS = {
     ),
     # 4. with TensorFlow and CLU
     'stored': Row(
-        'nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow nerf.train.saving nerf.train.loop'
-        ' nerf.train.board nerf.train.divergence nerf.train.reports',
+        'nerf.data.feed.scenes nerf.data.feed.tfds_cache nerf.data.feed.pipeline nerf.data.feed.quiet_tensorflow'
+        ' nerf.train.saving nerf.train.loop nerf.train.board nerf.train.divergence nerf.train.reports',
         BESIDE,
     ),
     # 5. tools

@@ -2,7 +2,6 @@
 
 import io
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import imageio.v3 as imageio
@@ -32,24 +31,10 @@ def check_mesh_path(path: Path) -> None:
     """Refuse a file that no mesh can be written to, before any work is done.
 
     Raises:
-        UserError: an unknown file extension, or trimesh is not installed.
+        UserError: an unknown file extension.
     """
     if path.suffix not in MESH_ENDINGS:
         raise UserError(f'{path}: cannot write a mesh as {path.suffix!r}, expected {", ".join(MESH_ENDINGS)}')
-    import_trimesh()
-
-
-def import_trimesh() -> ModuleType:
-    """Import trimesh, which writes mesh files.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import trimesh  # needed for meshes only
-    except ImportError:
-        raise UserError("trimesh is not installed, but needed to write meshes: pip install 'nerf-one-ray[mesh]'") from None
-    return trimesh
 
 
 def write_mesh(path: Path, mesh: Mesh) -> None:
@@ -59,10 +44,11 @@ def write_mesh(path: Path, mesh: Mesh) -> None:
     Positions far from the origin keep their precision: as double in a .ply, and relative to the node in a .glb.
 
     Raises:
-        UserError: an unknown extension, trimesh is not installed, or the file cannot be written.
+        UserError: an unknown extension, or the file cannot be written.
     """
     check_mesh_path(path)
-    trimesh = import_trimesh()
+    import trimesh  # slow to import, and needed for meshes only
+
     if path.suffix == '.ply':
         return write(path, ply(mesh.vertices, mesh.normals, mesh.colours, mesh.faces))
 

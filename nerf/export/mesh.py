@@ -5,7 +5,6 @@ The iso-density need not be known: see `nerf.export.level`.
 
 import dataclasses
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -91,10 +90,11 @@ def extract_mesh(
         occupancy: the scene's occupancy grid, if there is one already (see `nerf.render.occupancy.build_occupancy`).
 
     Raises:
-        UserError: an invalid option, an empty scene, a level above all densities, or scikit-image is not installed.
+        UserError: an invalid option, an empty scene, or a level above all densities.
     """
     check(options)
-    measure = import_measure()
+    from skimage import measure  # slow to import, and needed for meshes only
+
     cameras = trained.scene.cameras.at(trained.scene.indices('train'))
     queries = Queries(trained.model, variables, between)
     is_unbounded = getattr(trained.model, 'contract', False)
@@ -136,19 +136,6 @@ def check(options: MeshOptions) -> None:
         raise UserError(f'--smallest={options.smallest:g}: expected a share of the largest piece, 0 to 1')
     if options.bounds is not None:
         corners(options.bounds)
-
-
-def import_measure() -> ModuleType:
-    """Import scikit-image's `measure`, which has marching cubes.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        from skimage import measure  # needed for meshes only
-    except ImportError:
-        raise UserError("scikit-image is not installed, but needed to make meshes: pip install 'nerf-one-ray[mesh]'") from None
-    return measure
 
 
 def refined(vertices: np.ndarray, is_solid: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

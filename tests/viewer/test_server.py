@@ -68,7 +68,7 @@ def test_a_port_that_is_taken_is_named():
 
 def test_without_viser_there_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, 'viser', None)
-    with pytest.raises(UserError, match=r"pip install -e '\.\[viewer\]'"):
+    with pytest.raises(UserError, match=r"^viser is not installed, which the viewer needs: pip install -e '\.\[viewer\]' in "):
         check(ANY)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from nerf.data.capture.images import camera_groups, copy_frames, copy_photos, in_sentence
 from nerf.data.capture.photos import LeftOut
 from nerf.data.formats.colmap_model import read_model
-from nerf.errors import UserError, exit_with_sentence
+from nerf.errors import UserError, exit_with_sentence, not_installed
 from nerf.host.console import set_up_logging
 from nerf.host.files import atomic_folder
 
@@ -65,7 +65,7 @@ def import_pycolmap() -> ModuleType:
     try:
         import pycolmap  # large, and needed for this command alone
     except ImportError:
-        raise UserError("pycolmap is not installed, which finds the cameras: pip install 'nerf-one-ray[capture]'") from None
+        raise not_installed('pycolmap', 'which finds the cameras', 'capture') from None
     pycolmap.logging.minloglevel = FATAL
     return pycolmap
 

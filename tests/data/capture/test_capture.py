@@ -185,9 +185,10 @@ def test_missing_package_wrong_source_used_folder_and_too_few(photos, tmp_path, 
     monkeypatch.setitem(sys.modules, 'pycolmap', None)
     with pytest.raises(SystemExit):
         capture.main([str(photos), f'--out={tmp_path / "scene"}'])
-    assert "error: pycolmap is not installed, which finds the cameras: pip install 'nerf-one-ray[capture]'\n" in (
-        capsys.readouterr().err
+    said = (
+        "error: pycolmap is not installed, which finds the cameras: pip install -e '.[capture]' in the folder of this project\n"
     )
+    assert said in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, 'pycolmap', stand_in())
     with pytest.raises(UserError, match='exists and is not an empty folder'):
         capture.capture(str(photos), str(photos))
