@@ -1,6 +1,7 @@
 """The notebook runs, learns something, shows what it should, and repeats nothing that `nerf` has."""
 
 import ast
+import configparser
 import importlib.util
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -128,35 +130,44 @@ def test_says_nothing_that_nerf_says() -> None:
     assert not re.search(r'vmap|pmap|lax\.map', code)
 
 
-def run_colab_cell(monkeypatch: pytest.MonkeyPatch, repository: str | None, modules: set[str]) -> list[list[str]]:
-    """The commands that the first cell would run on a Colab where `modules` are installed."""
+def run_colab_cell(patch: pytest.MonkeyPatch, folder: Path, address: str = '', modules: Sequence[str] = ()) -> list[str]:
+    """The words that pip would be run with by the first cell in `folder` on a Colab where `modules` are installed."""
     commands = []
-    monkeypatch.setitem(sys.modules, 'google.colab', types.ModuleType('google.colab'))
-    monkeypatch.setattr(sys, 'path', list(sys.path))
-    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name in modules or None)
-    monkeypatch.setattr(subprocess, 'run', lambda command, check: commands.append(command))
-    source = code_cells(read())[0].source
-    exec(source if repository is None else source.replace('https://github.com/USER/REPO', repository), {})
-    return commands
+    patch.setitem(sys.modules, 'google.colab', types.ModuleType('google.colab'))
+    patch.setattr(sys, 'path', list(sys.path))
+    patch.setattr(importlib.util, 'find_spec', lambda name: name in modules or None)
+    patch.setattr(subprocess, 'run', lambda command, check: commands.extend(command))
+    patch.chdir(folder)
+    exec(code_cells(read())[0].source.replace("ADDRESS = ''", f'ADDRESS = {address!r}'), {})
+    assert commands[:5] == [sys.executable, '-m', 'pip', 'install', '--quiet'][: len(commands)]
+    return commands[5:]
 
 
-def test_colab_cell_clones_and_installs_for_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    clone, install = run_colab_cell(monkeypatch, 'https://example.org/a/b', {'jax_cuda12_plugin'})
-    assert clone[:2] == ['git', 'clone']
-    assert clone[-2:] == ['https://example.org/a/b', 'repository']
-    assert install[:4] == [sys.executable, '-m', 'pip', 'install']
-    assert install[-2:] == ['-e', './repository[cuda12]']
-    assert sys.path[0] == str(Path('repository').resolve())
+@pytest.mark.parametrize('where', ['.', 'notebooks', '..'])
+def test_colab_cell_installs_the_folder_that_it_lies_in_or_beside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
+    project = tmp_path / 'project'
+    for folder in ('nerf', 'notebooks'):
+        (project / folder).mkdir(parents=True)
+    (project / 'nerf' / 'lifting.py').touch()
+    found = run_colab_cell(monkeypatch, (project / where).resolve(), 'git+https://example.org/a/b')
+    assert found == ['--editable', str(project)]
+    assert sys.path[0] == str(project)
 
 
-def test_colab_cell_without_accelerator_asks_for_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run_colab_cell(monkeypatch, 'https://example.org/a/b', set())[1][-1] == './repository'
+def test_colab_cell_installs_from_the_address_where_there_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run_colab_cell(monkeypatch, tmp_path, 'git+https://example.org/a/b') == ['git+https://example.org/a/b']
+    with pytest.raises(FileNotFoundError, match='upload the folder of the project'):
+        run_colab_cell(monkeypatch, tmp_path)
+    assert run_colab_cell(monkeypatch, tmp_path, modules=['nerf']) == []
 
 
-def test_colab_cell_wants_the_address_and_does_nothing_where_nerf_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match='REPOSITORY is still the placeholder'):
-        run_colab_cell(monkeypatch, None, set())
-    assert run_colab_cell(monkeypatch, None, {'nerf'}) == []
+def test_colab_cell_has_the_address_of_the_project() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / 'setup.cfg')
+    url = setup['metadata'].get('url', '')
+    assert f"ADDRESS = '{url and 'git+' + url}'" in code_cells(read())[0].source
 
 
 def test_first_cell_does_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
