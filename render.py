@@ -16,6 +16,7 @@ _CHUNK = flags.DEFINE_integer(
     'chunk', None, 'Rays computed at a time on each device; by default what fits.', lower_bound=1, upper_bound=2**22
 )
 _SKIP_EMPTY = flags.DEFINE_bool('skip_empty', None, 'Whether to skip what is empty; by default as the config says.')
+_SPLIT = flags.DEFINE_enum('split', 'test', ['test', 'val', 'train'], 'test: which views are rendered and measured.')
 _PATH = flags.DEFINE_string('path', None, 'video: spherical, spiral, ellipse, keyframes, train or file; by default what suits.')
 _PATH_FILE = commands.define_path('path_file', "video: a path saved by the viewer or by nerfstudio's, or a transforms.json.")
 _KEYFRAMES = flags.DEFINE_list('keyframes', [], 'video: names of images to pass; the first one again closes the path.')
@@ -97,6 +98,7 @@ def main(argv: list[str]) -> None:
     options = TaskOptions(
         chunk=_CHUNK.value,
         skip_empty=_SKIP_EMPTY.value,
+        split=_SPLIT.value,
         path=_PATH.value,
         path_options=path,
         show=tuple(_SHOW.value),

@@ -42,6 +42,7 @@ class TaskOptions:
     Attributes:
         chunk: rays computed at a time on each device.
         skip_empty: whether rays skip empty space.
+        split: the views that the task `test` renders and measures: test, val or train.
         path: name of the video's camera path; None: the default of the scene's type.
         path_options: options of that path.
         show: the videos to make, each of `nerf.render.outputs.OUTPUTS` or the model's extras, or several joined by '+'.
@@ -56,6 +57,7 @@ class TaskOptions:
 
     chunk: int | None = None
     skip_empty: bool | None = None
+    split: str = 'test'
     path: str | None = None
     path_options: PathOptions = dataclasses.field(default_factory=PathOptions)
     show: tuple[str, ...] = ('rgb', 'depth')

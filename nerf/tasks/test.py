@@ -1,4 +1,4 @@
-"""The task `test`: the held-out views as images, and their metrics."""
+"""The task `test`: the held-out views, or those of another split, as images, and their metrics."""
 
 import json
 import logging
@@ -25,22 +25,23 @@ ENDINGS = ('rgb', 'depth', 'acc')
 
 
 def render_test(job: Job) -> None:
-    """Render the held-out test views to PNGs, and compute metrics if their images are available."""
-    scene, step = job.scene, job.trained.step
-    test = [int(i) for i in scene.indices('test')]
-    if not test:
-        _log.warning('no view is held out from training, so none is rendered and there are no metrics; see config.test_every')
+    """Render the views of a split, usually the held-out test views, to PNGs, and compute metrics if their images are there."""
+    scene, step, split = job.scene, job.trained.step, job.options.split
+    views = [int(i) for i in scene.indices(split)]
+    if not views:
+        reason = 'no view is held out from training' if split == 'test' else f'the scene has no {split} views'
+        _log.warning('%s, so none is rendered and there are no metrics; see config.test_every', reason)
         return
     has_images = len(scene.pixels) > 0
-    cameras = [scene.camera(i) for i in test]
+    cameras = [scene.camera(i) for i in views]
     endings = endings_of(job)
     settings = {'step': step, 'background': job.background, 'views': digest(cameras), 'skip_empty': job.skip_empty}
-    folder = job.result_folder('test', settings)
-    is_left = processes.of_first([not is_finished(folder, scene, i, endings) for i in test])
-    left = [i for i, each in zip(test, is_left, strict=True) if each]
-    if len(left) < len(test):
-        _log.info('%d of %d test views of step %d are there already', len(test) - len(left), len(test), step)
-    progress = Progress('test views', len(test), len(test) - len(left), not processes.is_first(), first='compiling')
+    folder = job.result_folder(split, settings)
+    is_left = processes.of_first([not is_finished(folder, scene, i, endings) for i in views])
+    left = [i for i, each in zip(views, is_left, strict=True) if each]
+    if len(left) < len(views):
+        _log.info('%d of %d %s views of step %d are there already', len(views) - len(left), len(views), split, step)
+    progress = Progress(f'{split} views', len(views), len(views) - len(left), not processes.is_first(), first='compiling')
     for i in left:
         view = job.render(scene.camera(i))
         files = colours.pictures(view)
@@ -52,13 +53,13 @@ def render_test(job: Job) -> None:
         progress.advance()
     progress.close()
     if not has_images:
-        _log.info('the test images are not at %s: views are rendered, metrics are left out', job.trained.run.data_dir)
+        _log.info('the %s images are not at %s: views are rendered, metrics are left out', split, job.trained.run.data_dir)
     elif processes.is_first():
         is_new = bool(left) or not (folder / 'metrics.json').exists()
-        means = write_metrics(job, folder, test)
-        if is_new and not job.data_name and job.skip_empty_is_usual:
+        means = write_metrics(job, folder, views)
+        if split == 'test' and is_new and not job.data_name and job.skip_empty_is_usual:
             write_scalars(str(job.folder.parent), step, {f'test/{name}': value for name, value in means.items()})
-        write_comparisons(job, folder, test)
+        write_comparisons(job, folder, views)
 
 
 def endings_of(job: Job) -> list[str]:
@@ -77,9 +78,9 @@ def is_whole(folder: Path, scene: Scene, i: int, ending: str) -> bool:
     return picture is not None and picture.shape[:2] == (int(scene.cameras.height[i]), int(scene.cameras.width[i]))
 
 
-def write_comparisons(job: Job, folder: Path, test: Sequence[int]) -> None:
-    """Write `NAME_compare.png` for each rendered test view: photo, render, error and depth side by side."""
-    for i in test:
+def write_comparisons(job: Job, folder: Path, views: Sequence[int]) -> None:
+    """Write `NAME_compare.png` for each rendered view: photo, render, error and depth side by side."""
+    for i in views:
         path = folder / f'{job.scene.stem(i)}_compare.png'
         truth = evaluation.over_background(job.scene.image(i), job.background)
         rgb, depth = (imageio.imread(folder / f'{job.scene.stem(i)}_{ending}.png') for ending in ('rgb', 'depth'))
@@ -88,12 +89,12 @@ def write_comparisons(job: Job, folder: Path, test: Sequence[int]) -> None:
             write_png(path, compared)
 
 
-def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> dict[str, float]:
-    """Compute the metrics of the rendered test views: writes metrics.csv and metrics.json, logs and returns the means."""
+def write_metrics(job: Job, folder: Path, views: Sequence[int]) -> dict[str, float]:
+    """Compute the metrics of the rendered views: writes metrics.csv and metrics.json, logs and returns the means."""
     scene = job.scene
     images, blank, sizes = [], [], []
-    progress = Progress('metrics', len(test))
-    for i in test:
+    progress = Progress('metrics', len(views))
+    for i in views:
         if jax.process_count() == 1:  # others measure nothing, and could not answer
             job.interruption.check()
         truth = evaluation.over_background(scene.image(i), job.background)
@@ -123,9 +124,10 @@ def write_metrics(job: Job, folder: Path, test: Sequence[int]) -> dict[str, floa
     write_atomically(folder / 'metrics.csv', pd.DataFrame(images).to_csv(index=False).encode())
     write_atomically(folder / 'metrics.json', json.dumps(report, indent=2).encode())
     _log.info(
-        'step %d, %d test views: %s (the background alone: %.2f dB)',
+        'step %d, %d %s views: %s (the background alone: %.2f dB)',
         job.trained.step,
-        len(test),
+        len(views),
+        scene.split[views[0]],
         evaluation.in_words(mean),
         np.mean(blank),
     )

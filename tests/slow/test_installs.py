@@ -5,73 +5,23 @@ Pythons that are not on the PATH are skipped.
 """
 
 import configparser
-import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from commands import ROOT, finish, start
+from environments import Environment, copy_of_project
 
 KERNEL = ['ipykernel', 'nbclient', 'nbformat']
 # Of Colab's runtimes for TPUs in November 2026; those of CPUs and GPUs have TensorFlow besides.
 COLAB = {'jax': '0.7.2', 'jaxlib': '0.7.2', 'libtpu': '0.0.21.1', 'flax': '0.11.2', 'numpy': '2.1.3', 'absl-py': '1.4.0'}
-COLAB_MODULE = 'import sys, types\nsys.modules["google.colab"] = types.ModuleType("google.colab")\n'
-NOTEBOOK = """
-import sys, nbformat
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-notebook = nbformat.read(sys.argv[1], as_version=4)
-for cell in notebook.cells:
-    if 'parameters' in cell.metadata.get('tags', []):
-        cell.source = sys.argv[2]
-kernel = AsyncKernelManager(kernel_name='python3', kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-NotebookClient(notebook, km=kernel, timeout=600).execute(cwd=sys.argv[3])
+COLAB_MODULE = """
+import sys, types
+colab = sys.modules['google.colab'] = types.ModuleType('google.colab')
+colab.output = types.ModuleType('google.colab.output')
 """
-SMALL = 'SIZE, SAMPLES, BATCH, STEPS = 16, 16, 256, 120'
-
-
-class Environment:
-    """A virtual environment; none of its commands sees the packages of the one that runs the tests."""
-
-    def __init__(self, folder, python):
-        self.folder = folder
-        subprocess.run([python, '-m', 'venv', str(folder)], check=True)
-
-    def run(self, *words, path='', cwd=ROOT):
-        variables = {**os.environ, 'PYTHONPATH': str(path), 'JAX_PLATFORMS': 'cpu', 'VIRTUAL_ENV': str(self.folder)}
-        command = [str(self.folder / 'bin' / words[0]), *map(str, words[1:])]
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True)
-
-    def succeed(self, *words, **options):
-        done = self.run(*words, **options)
-        assert done.returncode == 0, f'{words}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
-        return done.stdout
-
-    def install(self, *packages):
-        begin = time.monotonic()
-        self.succeed('pip', 'install', '--quiet', *packages)
-        return time.monotonic() - begin
-
-    def versions(self):
-        lines = self.succeed('pip', 'list', '--format=freeze').split()
-        return dict(line.lower().replace('_', '-').split('==') for line in lines if '==' in line)
-
-    def megabytes(self):
-        return sum(file.stat().st_size for file in self.folder.rglob('*') if file.is_file()) / 1e6
-
-    def print_versions(self):
-        found = self.versions()
-        names = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'tensorflow-cpu', 'clu', 'tensorflow-datasets')
-        print(
-            self.succeed('python', '--version').strip(), *(f'{name} {found[name]}' for name in names if name in found), sep=', '
-        )
-
-    def run_notebook(self, path='', name='one_ray', cwd=ROOT / 'notebooks'):
-        self.succeed('python', '-c', NOTEBOOK, ROOT / 'notebooks' / f'{name}.ipynb', SMALL, cwd, path=path)
 
 
 def python_of(version):
@@ -82,14 +32,6 @@ def python_of(version):
     return found
 
 
-def copy_of_project(folder):
-    """What a user downloads: all files that are in the repository."""
-    shutil.copytree(
-        ROOT, folder, ignore=shutil.ignore_patterns('.git', 'logs', 'build', '*.egg-info', '__pycache__', '.*cache')
-    )
-    return folder
-
-
 def requirements(section, option):
     setup = configparser.ConfigParser()
     setup.read(ROOT / 'setup.cfg')
@@ -97,7 +39,7 @@ def requirements(section, option):
 
 
 def test_light(tmp_path):
-    finish(start(tmp_path / 'run', "--config.final_tasks=('test',)"))
+    finish(start(tmp_path / 'run', '--config.num_steps=300', "--config.final_tasks=('test',)"))
     project = copy_of_project(tmp_path / 'project')
     light = Environment(tmp_path / 'light', sys.executable)
     seconds = light.install(str(project))
@@ -108,10 +50,10 @@ def test_light(tmp_path):
     options = ['--num_frames=3', '--level=0.1', '--resolution=32', '--bounds=-1,-1,-1,1,1,1']
     light.succeed('python', 'render.py', f'--model_dir={tmp_path / "run"}', tasks, *options, cwd=project)
     for made in (
-        'test/step_40/metrics.json',
-        'video/spherical_step_40/rgb.mp4',
-        'mesh/step_40/mesh.ply',
-        'points/step_40/points.ply',
+        'test/step_300/metrics.json',
+        'video/spherical_step_300/rgb.mp4',
+        'mesh/step_300/mesh.ply',
+        'points/step_300/points.ply',
     ):
         assert (tmp_path / 'run' / 'render' / made).is_file()
     done = light.run('python', 'main.py', '--config=configs/tiny.py', f'--model_dir={tmp_path / "other"}', cwd=project)
@@ -127,7 +69,7 @@ def test_lower_bounds(tmp_path):
     lowest.install('pytest', 'pytest-xdist', 'beartype', *KERNEL)
     pins = [line.replace('>=', '==') for line in requirements('options', 'install_requires')]
     lowest.install(*pins)
-    lowest.install('--no-deps', '--no-build-isolation', '--editable', str(copy_of_project(tmp_path / 'project')))
+    lowest.install('--no-deps', '--editable', str(copy_of_project(tmp_path / 'project')))
     lowest.print_versions()
     tests = ['tests/test_lifting.py', 'tests/train/test_step.py', 'tests/ray', 'tests/fields', 'tests/models', 'tests/render']
     print(lowest.succeed('python', '-m', 'pytest', '-q', *tests, cwd=tmp_path / 'project').strip().splitlines()[-1])

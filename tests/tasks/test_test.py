@@ -10,6 +10,7 @@ import pytest
 from nerf.data.scene import make_scene, stack_cameras
 from nerf.render.metrics import METRICS, Metric
 from nerf.tasks import test as views
+from nerf.tasks.job import TaskOptions
 
 WIDTHS = (32, 16)
 
@@ -121,7 +122,7 @@ def test_transparent_pictures_are_made_of_test_views_that_lack_them(tmp_path):
             background='white',
             trained=types.SimpleNamespace(step=7, config=config, run=types.SimpleNamespace(data_dir='gone')),
             skip_empty=True,
-            options=types.SimpleNamespace(show=show),
+            options=types.SimpleNamespace(show=show, split='test'),
             result_folder=lambda *args: tmp_path,
             render=render,
         )
@@ -180,5 +181,5 @@ def test_a_scene_without_held_out_views_is_said(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(views._log, 'propagate', True)
     scene = scene_of(())
     with caplog.at_level('WARNING', logger='nerf'):
-        views.render_test(types.SimpleNamespace(scene=scene, trained=types.SimpleNamespace(step=7)))
+        views.render_test(types.SimpleNamespace(scene=scene, trained=types.SimpleNamespace(step=7), options=TaskOptions()))
     assert 'no view is held out from training' in caplog.text

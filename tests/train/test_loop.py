@@ -46,6 +46,15 @@ def finished(tmp_path_factory):
     return folder
 
 
+def test_views_of_another_split_are_measured_beside(finished):
+    before = (finished / 'render/test/step_40/metrics.json').read_bytes()
+    running.render(str(finished), ['test'], None, None, TaskOptions(split='val'))
+    report = json.loads((finished / 'render/val/step_40/metrics.json').read_text())
+    assert [image['image'] for image in report['images']] == [f'r_{i}' for i in range(4)]
+    assert len(list((finished / 'render/val/step_40').glob('*_compare.png'))) == 4
+    assert (finished / 'render/test/step_40/metrics.json').read_bytes() == before
+
+
 def parameters(folder, step=None):
     return load(str(folder), step).params
 
