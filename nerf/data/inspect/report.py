@@ -105,8 +105,9 @@ def file_warnings(source: Source) -> list[str]:
     unused = unused_images(source)
     if not unused:
         return []
-    count = '1 image file has no pose and is' if len(unused) == 1 else f'{len(unused)} image files have no pose and are'
-    return [f'{count} not used ({listed(os.path.basename(path) for path in unused)}): align them too, or ignore this']
+    count = '1 image file is' if len(unused) == 1 else f'{len(unused)} image files are'
+    names = listed(os.path.basename(path) for path in unused)
+    return [f'{count} not used, without a pose or marked is_bad ({names}): align them too, or ignore this']
 
 
 def lens_model(scene: Scene) -> str:

@@ -288,7 +288,7 @@ def test_images_of_the_folder_without_poses(blender_folder):
     for name in ('r_8.png', 'r_0_depth_0001.png', 'notes.txt'):
         (blender_folder / 'train' / name).write_bytes(b'')
     (warning,) = file_warnings(source)
-    assert warning.startswith('1 image file has no pose and is not used (r_8.png)')
+    assert warning.startswith('1 image file is not used, without a pose or marked is_bad (r_8.png)')
     assert file_warnings(source._replace(options=DataOptions(test_every=2))) == [warning]  # left out by choice
 
 
@@ -304,7 +304,7 @@ def test_poses_without_images_are_told_by_the_loader(tmp_path, capsys, clean):
     main([str(tmp_path)])
     out, err = capsys.readouterr()
     assert '1 of 9 images are missing and left out, 8.png first' in out
-    assert '1 image file has no pose and is not used (9.png)' in out
+    assert '1 image file is not used, without a pose or marked is_bad (9.png)' in out
     assert 'photos     7 train, 1 test photos; every 8th is held out, by the order of names' in out
     assert err == ''
 
