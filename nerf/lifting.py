@@ -14,7 +14,7 @@ The only file that says vmap, pmap or lax.map; no other has a batch axis. It con
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -47,14 +47,18 @@ def in_chunks(function: Callable, chunk: int) -> Callable:
     return lambda *args: jax.lax.map(lambda each: function(*each), args, batch_size=chunk)
 
 
-def over_devices(function: Callable, in_axes: Any = 0, donate: tuple[int, ...] = ()) -> Callable:
+def over_devices(
+    function: Callable, in_axes: Any = 0, donate: tuple[int, ...] = (), devices: Sequence[Any] | None = None
+) -> Callable:
     """Lift a function of ONE device to all local devices (axis name `devices`, for sums across them).
+
+    Other `devices` than those of this machine are for compiling ahead of time.
 
     Where `JAX_DISABLE_JIT=1` asks for one operation after the other, devices are but an axis: pmap would take minutes.
     """
     if jax.config.jax_disable_jit:
         return jax.vmap(function, in_axes, axis_name=DEVICES)
-    return jax.pmap(function, DEVICES, in_axes=in_axes, donate_argnums=donate)
+    return jax.pmap(function, DEVICES, in_axes=in_axes, donate_argnums=donate, devices=devices)
 
 
 def sum_over_devices(tree: Any) -> Any:

@@ -1,7 +1,8 @@
 """`python -m nerf.benchmark --config=FILE`: rays per second, share of the machine's peak, and what the lift costs.
 
 With --what, also where a step's time goes (`breakdown`), scaling over forced CPU devices (`devices`), how long a start
-takes (`startup`), and how long configs train on a scene until they reach given PSNRs (`time_to`).
+takes (`startup`), how long configs train on a scene until they reach given PSNRs (`time_to`), and what accelerators that
+are not there would need (`compile`).
 """
 
 import json
@@ -13,7 +14,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from nerf.benchmark import processes
+from nerf.benchmark.ahead import compile_ahead
 from nerf.benchmark.breakdown import breakdown
+from nerf.benchmark.chips import PLATFORMS, describe_devices
 from nerf.benchmark.measuring import measure, resolved
 from nerf.benchmark.time_to import curve, time_to
 from nerf.benchmark.workload import Workload
@@ -25,13 +28,17 @@ from nerf.host import flags as commands
 from nerf.host.console import set_up_logging
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to measure: configs/NAME.py.')
-_WHAT = flags.DEFINE_enum('what', 'speed', ['speed', 'breakdown', 'devices', 'startup', 'time_to'], 'Which figures.')
+_WHAT = flags.DEFINE_enum('what', 'speed', ['speed', 'breakdown', 'devices', 'startup', 'time_to', 'compile'], 'Which figures.')
 _PAIRS = flags.DEFINE_integer('pairs', 15, 'Measurements of each time, interleaved pairs of each ratio.', lower_bound=1)
 _JSON = commands.define_path('json', 'Also write the figures to this file.')
 _VERSUS = flags.DEFINE_list('versus', [], 'time_to: more configs, configs/NAME.py:SCENE, trained after the first.')
 _PSNR = flags.DEFINE_list('psnr', ['21', '23', '25'], 'time_to: these PSNRs, dB.')
 _EVERY = flags.DEFINE_float('every', 5.0, 'time_to: seconds of training between evaluations.')
 _VIEWS = flags.DEFINE_integer('views', 25, 'time_to: test views that are evaluated.', lower_bound=1)
+_PLATFORM = flags.DEFINE_enum('platform', 'tpu', PLATFORMS, 'compile: for which kind of accelerator.')
+_TOPOLOGY = flags.DEFINE_string(
+    'topology', 'v5e:1x1', 'compile: v5e:1x1, v5e:4x8 and the like; h100, or a description of a GPU.'
+)
 _DATA_DIR = commands.define_path('data_dir', "time_to: the scene's folder, or the one above it; none: built in.")
 
 
@@ -73,6 +80,9 @@ def main(argv: list[str]) -> None:
     config, path = resolve(_CONFIG.value), config_flags.get_config_filename(flags.FLAGS['config'])
     if _WHAT.value == 'startup':
         figures = processes.start_up(path)
+    elif _WHAT.value == 'compile':
+        processes.begin_again_with(processes.AHEAD)
+        figures = compile_ahead(config, _PLATFORM.value, describe_devices(_PLATFORM.value, _TOPOLOGY.value))
     elif _WHAT.value == 'devices':
         figures = processes.device_scaling(path, _PAIRS.value)
     else:

@@ -92,6 +92,18 @@ def test_colab(tmp_path):
     assert COLAB.items() <= after.items()
 
 
+@pytest.mark.parametrize(('platform', 'topology'), [('tpu', 'v5e:2x4'), ('gpu', 'h100')])
+def test_compiled_ahead_of_time(platform, topology, tmp_path):
+    ahead = Environment(tmp_path / 'ahead', sys.executable)
+    ahead.install(f'{copy_of_project(tmp_path / "project")}[aot-{platform}]')
+    ahead.print_versions()
+    options = ['--what=compile', f'--platform={platform}', f'--topology={topology}', '--config=configs/tiny.py']
+    printed = ahead.succeed('python', '-m', 'nerf.benchmark', *options, cwd=tmp_path / 'project')
+    print(printed)
+    assert re.search(r'^train: fits +yes', printed, re.MULTILINE)
+    assert re.search(r'^render: fits +yes', printed, re.MULTILINE)
+
+
 @pytest.mark.parametrize('version', ['3.11', '3.12', '3.13'])
 def test_newest(version, tmp_path):
     """The whole suite, with what `pip install` gives to a new user."""

@@ -26,6 +26,9 @@ REPLACED = {
     '--step=250000': '--step=300',
     '--num_frames=240': '--num_frames=3',
     '--width=200': '--width=12',
+    '--what=compile --platform=tpu --topology=v5e:2x4 --config=configs/mipnerf_small.py': (
+        '--what=compile --platform=tpu --topology=v5e:2x4 --config=configs/tiny.py'
+    ),
     'benchmark --config=configs/mipnerf_small.py': 'benchmark --config=configs/tiny.py --pairs=3',
 }
 PAGES = ('tensorboard', '--task=view', '--viewer')  # commands that show a page until Ctrl-C
