@@ -68,4 +68,6 @@ def measure(config: Any, pairs: int) -> dict[str, Any]:
         for name, (one, other) in compared.items():
             lower, median, upper = timing.ratio_quartiles(one, other, pairs)
             figures |= {name: median, f'{name}_quartiles': [lower, upper]}
+    if peak_bytes := (jax.local_devices()[0].memory_stats() or {}).get('peak_bytes_in_use'):  # CPUs do not say
+        figures['peak_memory_mib'] = peak_bytes / 2**20
     return figures

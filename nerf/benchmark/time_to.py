@@ -19,8 +19,11 @@ from nerf.train.state import init_state
 from nerf.train.step import make_train_step
 
 
-def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[float, float]]:
-    """Train, and record (seconds, PSNR of some test views) about `every` seconds; compiling and evaluating do not count."""
+def curve(config: Any, scene: Scene, every: float, views: int, longest: float | None = None) -> list[tuple[float, float]]:
+    """Train, and record (seconds, PSNR of some test views) about `every` seconds; compiling and evaluating do not count.
+
+    It ends with the config's steps, or after the `longest` seconds.
+    """
     model, optimizer = make_model(config.model_name, config.model), make_optimizer(config)
     background = config.data.background
     start = init_state(model, optimizer, scene.cameras, config.seed)
@@ -48,6 +51,8 @@ def curve(config: Any, scene: Scene, every: float, views: int) -> list[tuple[flo
             if now >= due or number == config.num_steps:
                 points.append((now, mean_psnr()))
                 trained, due = now, now + every
+                if longest is not None and trained >= longest:
+                    break
                 started = time.perf_counter()
     return points
 

@@ -1,5 +1,6 @@
 """Timing that survives a noisy machine: interleaved pairs, medians, quartiles; and counting what is computed."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,10 +46,10 @@ def ratio_quartiles(one: Call, other: Call, pairs: int) -> tuple[float, float, f
     return tuple(float(q) for q in np.quantile(ratios, [0.25, 0.5, 0.75]))
 
 
-def matmul_peak(size: int = 2048, times: int = 9) -> float:
-    """Measure the machine's rate at a large float32 matrix product, FLOP/s."""
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(jnp.dot)
+def matmul_peak(size: int = 2048, times: int = 9, dtype: Any = jnp.float32, precision: str = 'default') -> float:
+    """Measure the machine's rate at a large matrix product, FLOP/s."""
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
+    product = jax.jit(functools.partial(jnp.dot, precision=precision))
     return 2 * size**3 / median_seconds(lambda: product(a, a), times)
 
 
