@@ -27,6 +27,13 @@ SPLIT = 'images'  # TFDS's only split; train, val and test are a feature of each
 CAMERA_SHAPES = CAMERA_ARRAYS | OPTIONAL_ARRAYS
 
 
+class SceneInfo(tfds.core.DatasetInfo):
+    """What TFDS knows of a scene."""
+
+    def initialize_from_bucket(self) -> None:
+        """Look nowhere: no scene is in a bucket, and TFDS would leave an empty temporary folder behind at each look."""
+
+
 class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Dataset of one scene, an example for each image; the config's name, a fingerprint of the source, identifies the scene."""
 
@@ -53,7 +60,7 @@ class NerfScene(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         features = {'name': text, 'split': text, 'camera': camera, 'image': image, 'weight': weight, 'points': points}
         features['frame'] = text  # the scene's, with each image, as JSON: TFDS would round its float64 to float32
         features |= {'used': used, 'count': count}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+        return SceneInfo(builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         return {SPLIT: self._generate_examples()}

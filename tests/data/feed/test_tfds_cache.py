@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import shutil
+import tempfile
 
 import jax
 import numpy as np
@@ -56,6 +57,14 @@ def test_second_call_is_the_same_scene_without_the_loader(blender_folder, cache,
     assert_same(second, direct)
     assert capfd.readouterr() == ('', '')
     assert caplog.records == []
+
+
+def test_no_temporary_folder_is_left(blender_folder, cache, tmp_path, monkeypatch):
+    (tmp_path / 'temporary').mkdir()
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    cached_scene(None, str(blender_folder), 'lego', DataOptions(), str(cache))
+    assert files(cache)
+    assert list((tmp_path / 'temporary').iterdir()) == []
 
 
 def test_weights_are_kept(blender_folder, cache, monkeypatch):
