@@ -1,5 +1,6 @@
 """The task `view`: an interactive viewer of the scene in a browser."""
 
+import contextlib
 import logging
 from typing import Any
 
@@ -27,7 +28,7 @@ def check_view(config: Any, model: nn.Module, options: TaskOptions) -> None:
 
 
 def view(job: Job) -> None:
-    """Serve the viewer's page until the user asks to stop.
+    """Serve the viewer's page until the user asks to stop; or go on serving the pages of a training.
 
     Raises:
         UserError: nothing can be served there.
@@ -36,8 +37,13 @@ def view(job: Job) -> None:
     cameras, chunk = training(job.scene), options.chunk or config.render_chunk
     subject = subject_of(cameras, config.scene_type)
     pictures = Pictures(trained.model, job.background, cameras, subject, chunk, job.occupancy)
-    stage, sessions = make_stage(trained.model, job.scene, config, str(job.folder.parent)), Sessions()
+    sessions = Sessions() if options.sessions is None else options.sessions
+    sessions.report(f'trained, {trained.step} steps')
     pictures.prepare(job.variables)
-    with serving(stage, sessions, options.viewer):
+    with contextlib.ExitStack() as held:
+        if options.sessions is None:
+            stage = make_stage(trained.model, job.scene, config, str(job.folder.parent))
+            held.enter_context(serving(stage, sessions, options.viewer))
         _log.info('viewer: press Ctrl-C to stop')
+        sessions.change_all()
         serve(sessions, pictures, job.variables, job.interruption)

@@ -10,6 +10,7 @@ from nerf.errors import UserError
 from nerf.paths.files import save_path_file
 from nerf.viewer.failures import logged_failures
 from nerf.viewer.pictures import LABELS, SIZES, Settings
+from nerf.viewer.progress_panel import ProgressPanel
 from nerf.viewer.session import Session, Sessions
 from nerf.viewer.stage import Stage
 from nerf.viewer.views import View, path_through, to_browser, view_of
@@ -38,6 +39,7 @@ class Panel:
         self._client, self._stage, self._sessions = client, stage, sessions
         self._keyframes: list[View] = []
         self._marks: dict[str, tuple[Any, np.ndarray]] = {}  # handles and positions of the cameras drawn
+        self._progress = ProgressPanel(client.gui, *sessions.reported)
         self._session: Session = sessions.add(self)
         self._add_controls()
         self._add_path_controls()
@@ -59,6 +61,10 @@ class Panel:
     def say(self, text: str) -> None:
         """Show a line of text above the controls."""
         self._status.content = text
+
+    def report(self, text: str, share: float | None) -> None:
+        """Show a line about what goes on besides pictures, and the share of it that is done."""
+        self._progress.report(text, share)
 
     def _add_controls(self) -> None:
         gui, levels = self._client.gui, self._stage.levels

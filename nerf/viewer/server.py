@@ -5,6 +5,7 @@ import importlib
 import io
 import logging
 import socket
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -85,6 +86,8 @@ def serving(stage: Stage, sessions: Sessions, address: Address) -> Iterator[Any]
             panels.pop(client.client_id).close()
 
     try:
+        # A page that closes while its picture is sent is nothing to warn of.
+        warnings.filterwarnings('ignore', message='Queued a .* on a closed connection')
         guard.check_active()
         report_in_one_line(server.get_event_loop())
         _prepare(server, stage)

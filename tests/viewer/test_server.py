@@ -111,7 +111,7 @@ class Client:
         if not name.startswith('add_'):
             raise AttributeError(name)
 
-        def add(label, *args, **more):
+        def add(label='', *args, **more):
             return self.controls.setdefault(label, Control(label, *args, **more))
 
         return add
@@ -133,6 +133,20 @@ class Client:
 def page(stage):
     client, sessions = Client(), Sessions()
     return client, sessions, Panel(client, stage, sessions)
+
+
+def test_a_page_shows_what_goes_on_besides_pictures(page, stage):
+    client, sessions, _ = page
+    text, bar = client.controls['ready'], client.controls[0.0]
+    assert not bar.visible
+    sessions.report('training 3/12, 20.50 dB', 0.25)
+    assert (text.content, bar.value, bar.visible) == ('training 3/12, 20.50 dB', 25.0, True)
+    late = Client()
+    Panel(late, stage, sessions)  # a page that opens later
+    assert late.controls['training 3/12, 20.50 dB'].content == 'training 3/12, 20.50 dB'
+    assert (late.controls[0.0].value, late.controls[0.0].visible) == (25.0, True)
+    sessions.report('trained, 12 steps')
+    assert (text.content, bar.visible) == ('trained, 12 steps', False)
 
 
 def test_a_page_asks_for_what_its_controls_say(page):
