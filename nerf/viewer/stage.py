@@ -38,8 +38,8 @@ class Stage:
         marks: training cameras to draw, evenly subsampled if there are many.
         mark_scale: their size, world.
         levels: of the model.
-        path_file: where a path of keyframes is saved.
-        num_frames, fps: of that path.
+        model_dir: where paths of keyframes are saved.
+        fps: frames per second of such a path.
     """
 
     title: str
@@ -48,8 +48,7 @@ class Stage:
     marks: Sequence[Mark]
     mark_scale: float
     levels: Sequence[LevelInfo]
-    path_file: Path
-    num_frames: int
+    model_dir: Path
     fps: int
 
 
@@ -63,8 +62,7 @@ def make_stage(model: nn.Module, scene: Scene, config: object, model_dir: str) -
         marks=make_marks(scene, config.data.background),
         mark_scale=mark_scale(scene, start.reach),
         levels=model.LEVELS,
-        path_file=Path(model_dir) / 'path.json',
-        num_frames=config.video.num_frames,
+        model_dir=Path(model_dir),
         fps=config.video.fps,
     )
 

@@ -96,7 +96,7 @@ def test_pages_of_a_training_are_served_on_until_the_user_stops(stage, monkeypat
         occupancy=None,
         variables='variables',
         interruption=user,
-        folder=stage.path_file.parent / 'render',
+        folder=stage.model_dir / 'render',
     )
     viewing.view(job)
     prepared, *opened, (served, variables, interruption) = made
