@@ -82,7 +82,7 @@ class Task:
         check: (config, model, options) -> None, refuses options by a `UserError` before anything is begun.
     """
 
-    run: Callable[['Job'], None]
+    run: Callable[['Job'], object]
     check: Callable[[Any, nn.Module, TaskOptions], None] = lambda config, model, options: None
 
 

@@ -11,6 +11,7 @@ from nerf.viewer.marks import PHOTO, Marks
 from nerf.viewer.path_panel import PathPanel
 from nerf.viewer.pictures import LABELS, SIZES, Settings
 from nerf.viewer.progress_panel import ProgressPanel
+from nerf.viewer.render_panel import RenderPanel
 from nerf.viewer.session import Session, Sessions
 from nerf.viewer.stage import Stage
 from nerf.viewer.views import View, to_browser, view_of
@@ -29,6 +30,7 @@ class Panel:
         self._session: Session = sessions.add(self)
         self._add_controls()
         self._path = PathPanel(client, stage, self._marks, self._jump, self._move)
+        self._video = RenderPanel(client.gui, sessions.orders, self._path.save, lambda: self._session.settings.shown)
         for mark in stage.marks:
             jump = functools.partial(self._jump, mark.view, mark.view.pose[:, 1])
             self._marks.draw(f'/cameras/{mark.name}', mark.view, PHOTO, on_event(jump), mark.photo)

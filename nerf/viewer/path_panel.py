@@ -180,16 +180,22 @@ class PathPanel:
         if not ended.is_set():
             self.stop()
 
-    def _save(self) -> Path | None:
-        """Save the path to a new file."""
-        stage = self._stage
+    def save(self) -> Path:
+        """Save the path to a new file, unless there is one with the same path, and return it.
+
+        Raises:
+            UserError: there is no path, or it cannot be saved.
+        """
+        return save_new_path_file(self._stage.model_dir, self._path(self._stage.fps), self._stage.fps)
+
+    def _save(self) -> None:
+        folder = self._stage.model_dir
         try:
-            file = save_new_path_file(stage.model_dir, self._path(stage.fps), stage.fps)
+            file = self.save()
         except UserError as error:
             self._said.content = str(error)
-            return None
+            return
         self._said.content = (
             f'Saved {file}. Make a video of it:\n\n'
-            f'`python render.py --model_dir={stage.model_dir} --task=video --path=file --path_file={file}`'
+            f'`python render.py --model_dir={folder} --task=video --path=file --path_file={file}`'
         )
-        return file

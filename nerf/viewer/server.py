@@ -109,7 +109,9 @@ def _announce(host: str, port: int) -> None:
     is_local = host in ('127.0.0.1', 'localhost', '::1')
     _log.info('viewer: open http://%s:%d in a browser', 'localhost' if is_local or host in ('0.0.0.0', '::') else host, port)
     if not is_local:
-        _log.warning('--host=%s: whoever reaches this machine can look at the scene, and save paths in its folder', host)
+        _log.warning(
+            '--host=%s: whoever reaches this machine can look at the scene, and save paths and videos in its folder', host
+        )
 
 
 def _prepare(server: Any, stage: Stage) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nerf.host.console import Progress
 from nerf.viewer.failures import logged_failures
+from nerf.viewer.orders import Orders
 from nerf.viewer.pictures import Settings, finer
 from nerf.viewer.views import View
 
@@ -68,6 +69,7 @@ class Sessions:
 
     Attributes:
         reported: line and share of the last report, for pages that open later, see `Page.report`.
+        orders: for videos.
     """
 
     def __init__(self) -> None:
@@ -75,6 +77,7 @@ class Sessions:
         self._sessions: list[Session] = []
         self._news = threading.Condition()
         self.reported: tuple[str, float | None] = ('ready', None)
+        self.orders = Orders()
         self._quiet_until = 0.0
 
     def __len__(self) -> int:

@@ -83,7 +83,7 @@ def test_pages_of_a_training_are_served_on_until_the_user_stops(stage, monkeypat
     monkeypatch.setattr(viewing, 'serving', lambda *args: made.append(args) or contextlib.nullcontext())
     sessions = Sessions() if is_training else None
 
-    def serve(sessions, pictures, variables, interruption):
+    def serve(sessions, pictures, variables, interruption, render):
         made.append((sessions, variables, interruption))
 
     monkeypatch.setattr(viewing, 'serve', serve)
