@@ -4,6 +4,7 @@ import functools
 import math
 from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
 
 from nerf.viewer.failures import on_event
@@ -27,6 +28,7 @@ class Panel:
         self._client, self._stage, self._sessions = client, stage, sessions
         self._marks = Marks(client.scene, stage.mark_scale)
         self._progress = ProgressPanel(client.gui, *sessions.reported)
+        self._picture: np.ndarray | None = None
         self._session: Session = sessions.add(self)
         self._add_controls()
         self._path = PathPanel(client, stage, self._marks, self._jump, self._move)
@@ -44,6 +46,7 @@ class Panel:
 
     def show(self, picture: np.ndarray, depth: np.ndarray | None) -> None:
         """Set a picture, uint8 [h, w, 3], as the background; `depth` [h, w] hides drawn cameras behind surfaces."""
+        self._picture = picture
         is_needed = depth is not None and self._cameras.value
         self._client.scene.set_background_image(picture, 'jpeg', jpeg_quality=90, depth=depth if is_needed else None)
         self._client.flush()
@@ -67,12 +70,19 @@ class Panel:
         fov = round(math.degrees(self._stage.beginning.view.fov))
         self._fov = gui.add_slider('Field of view', min(10, fov), max(120, fov), 1, fov)
         self._cameras = gui.add_checkbox('Training cameras', True)
-        reset = gui.add_button('First view')
+        reset, screenshot = gui.add_button('First view'), gui.add_button('Screenshot')
         for each in (self._shown, self._level, self._limit):
             each.on_update(on_event(self._settle))
         self._fov.on_update(on_event(self._widen))
         self._cameras.on_update(on_event(self._redraw))
         reset.on_click(on_event(lambda: self._jump(self._stage.beginning.view, self._stage.beginning.up)))
+        screenshot.on_click(on_event(self._download))
+
+    def _download(self) -> None:
+        """Give the picture as it is to the browser, as a PNG to download."""
+        if self._picture is not None:
+            content = imageio.imwrite('<bytes>', self._picture, extension='.png')
+            self._client.send_file_download('screenshot.png', content, save_immediately=True)
 
     def _settle(self) -> None:
         """Apply the values of the controls; a level without colours cannot be shown in colour.

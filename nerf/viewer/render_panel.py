@@ -31,7 +31,7 @@ class RenderPanel:
             return
         try:
             self._order = order = Order(self._save(), self._shown(), self._finish)
-            self._button.label, self._said.content = 'Stop rendering', f'Rendering {order.shown} along {order.file} ...'
+            self._button.label, self._said.content = 'Stop rendering', f'Rendering along {order.file} ...'
             self._orders.place(order)
         except UserError as error:
             self._finish(str(error))

@@ -2,6 +2,7 @@ import socket
 import sys
 import urllib.request
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
@@ -79,7 +80,7 @@ def test_a_page_asks_for_what_its_controls_say(page):
     assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, ('rgb', -1, 512**2))
     client.camera.moved[0](None)
     assert sessions.next_request(0) is None  # it has not moved
-    client.controls['Show'].use('normals')
+    client.controls['Show'].use('surface normals')
     client.controls['Resolution'].use('256')
     assert sessions.next_request(0).settings == ('normals', -1, 256**2)
     client.camera.position = np.array([0.0, -9.0, 1.0])
@@ -89,9 +90,28 @@ def test_a_page_asks_for_what_its_controls_say(page):
     assert client.camera.fov == pytest.approx(np.pi / 2)
 
 
+def test_what_is_shown_has_plain_names(page):
+    assert page[0].controls['Show'].options == (
+        *('colour', 'depth', 'distance (mean)', 'distance (median)', 'opacity'),
+        *('surface normals', "surface normals, in the camera's axes"),
+    )
+
+
+def test_a_screenshot_is_the_picture_as_a_png(page):
+    client, _, panel = page
+    client.controls['Screenshot'].use()
+    assert client.downloads == []  # there is no picture yet
+    picture = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+    panel.show(picture, None)
+    client.controls['Screenshot'].use()
+    ((name, content, is_saved),) = client.downloads
+    assert (name, is_saved) == ('screenshot.png', True)
+    np.testing.assert_array_equal(imageio.imread(content, extension='.png'), picture)
+
+
 def test_a_pass_without_colours_is_not_shown_in_colour(page):
     client, sessions, _ = page
-    client.controls['Show'].use('acc')
+    client.controls['Show'].use('opacity')
     client.controls['Level'].use('proposal')
     assert 'colour' not in client.controls['Show'].options
     assert sessions.next_request(0).settings[:2] == ('acc', -2)
