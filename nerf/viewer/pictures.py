@@ -23,12 +23,16 @@ _log = logging.getLogger('nerf')
 SIZES = tuple(1024 * 2**i for i in range(11))
 ANSWER = 0.2  # s, for the first picture after a camera move; waiting for a block or another browser comes on top
 FINER = 4  # each refinement has this many times the pixels of the picture before
-# The names of outputs, by their labels on the page: of those that every view has.
-LABELS = {
-    'colour' if name == 'rgb' else name.replace('_', ' '): name
-    for name, output in outputs.OUTPUTS.items()
-    if output.quantity is None
+PLAIN = {
+    'rgb': 'colour',
+    'mean': 'distance (mean)',
+    'median': 'distance (median)',
+    'acc': 'opacity',
+    'normals': 'surface normals',
+    'normals_camera': "surface normals, in the camera's axes",
 }
+# The names of outputs, by their labels on the page: of those that every view has.
+LABELS = {PLAIN.get(name, name.replace('_', ' ')): name for name, output in outputs.OUTPUTS.items() if output.quantity is None}
 
 
 class Settings(NamedTuple):
