@@ -7,6 +7,8 @@ from typing import Any
 import imageio.v3 as imageio
 import numpy as np
 
+from nerf.viewer.crop import Bounds
+from nerf.viewer.crop_panel import CropPanel
 from nerf.viewer.failures import on_event
 from nerf.viewer.marks import PHOTO, Marks
 from nerf.viewer.path_panel import PathPanel
@@ -32,6 +34,8 @@ class Panel:
         self._session: Session = sessions.add(self)
         self._add_controls()
         self._path = PathPanel(client, stage, self._marks, self._jump, self._move)
+        if stage.crop is not None:
+            self._crop = CropPanel(client, stage, self._cut)
         self._video = RenderPanel(client.gui, sessions.orders, self._path.save, lambda: self._session.settings.shown)
         for mark in stage.marks:
             jump = functools.partial(self._jump, mark.view, mark.view.pose[:, 1])
@@ -99,9 +103,14 @@ class Panel:
             # viser replaces a value that is no longer possible by the first option, which calls this again.
             self._shown.options = possible
         level = chosen - len(self._stage.levels)
-        settings = Settings(LABELS[self._shown.value], level, LIMITS[self._limit.value])
+        settings = Settings(LABELS[self._shown.value], level, LIMITS[self._limit.value], self._session.settings.crop)
         if settings != self._session.settings:
             self._sessions.change(self._session, settings=settings)
+
+    def _cut(self, bounds: Bounds | None) -> None:
+        """Show what is within bounds only; None: all."""
+        if bounds != self._session.settings.crop:
+            self._sessions.change(self._session, settings=self._session.settings._replace(crop=bounds))
 
     def _widen(self) -> None:
         """Set the camera's field of view to that of the control, within its limits."""

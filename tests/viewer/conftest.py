@@ -55,7 +55,7 @@ class Client:
     """What a panel needs of viser's client, without a browser."""
 
     def __init__(self):
-        self.controls, self.marks, self.pictures, self.downloads = {}, {}, [], []
+        self.controls, self.marks, self.pictures, self.downloads, self.removed = {}, {}, [], [], []
         self.gui = self.scene = self
         wxyz, position = to_browser(np.array([[1.0, 0, 0, 0], [0, 0, -1, -9], [0, 1, 0, 0]]))
         self.camera = types.SimpleNamespace(wxyz=wxyz, position=position, fov=0.8, aspect=1.5, moved=[])
@@ -75,6 +75,9 @@ class Client:
 
     def set_background_image(self, picture, *_, depth, **__):
         self.pictures.append((picture, depth))
+
+    def remove_by_name(self, name):
+        self.removed.append(name)
 
     def send_file_download(self, name, content, save_immediately):
         self.downloads.append((name, content, save_immediately))

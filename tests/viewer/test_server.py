@@ -11,6 +11,7 @@ from nerf.data.scene import Scene
 from nerf.errors import UserError
 from nerf.viewer import stage as stages
 from nerf.viewer.panel import Panel
+from nerf.viewer.pictures import Settings
 from nerf.viewer.server import Address, check, serving
 from nerf.viewer.session import Sessions
 from nerf.viewer.views import from_browser, view_of
@@ -77,12 +78,12 @@ def test_a_page_asks_for_what_its_controls_say(page):
     client, sessions, _ = page
     errand = sessions.next_request(0)
     np.testing.assert_allclose(errand.view.pose, from_browser(client.camera.wxyz, client.camera.position))
-    assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, ('rgb', -1, 512**2))
+    assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, Settings('rgb', -1, 512**2))
     client.camera.moved[0](None)
     assert sessions.next_request(0) is None  # it has not moved
     client.controls['Show'].use('surface normals')
     client.controls['Resolution'].use('256')
-    assert sessions.next_request(0).settings == ('normals', -1, 256**2)
+    assert sessions.next_request(0).settings == Settings('normals', -1, 256**2)
     client.camera.position = np.array([0.0, -9.0, 1.0])
     client.camera.moved[0](None)
     assert sessions.next_request(0).view.pose[2, 3] == 1
