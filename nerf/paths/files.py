@@ -32,7 +32,7 @@ MAX_VALUES = 64 * MAX_FRAMES  # numbers, lists and the like in a file: their mem
 FARTHEST = 1e9  # world, absolute coordinate of a position
 SHOWN = 40  # characters of a value in a message
 MAX_FOCAL = 1e6  # px
-MOST_FILES = 999  # of paths saved in one folder
+MOST_FILES = 99  # of paths saved in one folder
 LENS = ('fl_x', 'fl_y', 'cx', 'cy')
 
 

@@ -20,6 +20,7 @@ from nerf.viewer.stage import Stage
 from nerf.viewer.views import View, to_browser, view_of
 
 LIMITS = {str(math.isqrt(size)): size for size in SIZES[::2]}  # keys: the side of a square with as many pixels
+MOST_SCREENSHOTS = 100  # until the page is loaded anew
 
 
 class Panel:
@@ -31,6 +32,7 @@ class Panel:
         self._marks = Marks(client.scene, stage.mark_scale)
         self._progress = ProgressPanel(client.gui, *sessions.reported)
         self._picture: np.ndarray | None = None
+        self._screenshots = 0
         self._session: Session = sessions.add(self)
         self._add_controls()
         self._path = PathPanel(client, stage, self._marks, self._jump, self._move)
@@ -45,7 +47,7 @@ class Panel:
 
     def close(self) -> None:
         """Remove the session of a browser that has disconnected."""
-        self._path.stop()
+        self._path.close()
         self._sessions.remove(self._session)
 
     def show(self, picture: np.ndarray, depth: np.ndarray | None) -> None:
@@ -83,8 +85,9 @@ class Panel:
         screenshot.on_click(on_event(self._download))
 
     def _download(self) -> None:
-        """Give the picture as it is to the browser, as a PNG to download."""
-        if self._picture is not None:
+        """Give the picture as it is to the browser, as a PNG to download; only some, as they wait here until it takes them."""
+        if self._picture is not None and self._screenshots < MOST_SCREENSHOTS:
+            self._screenshots += 1
             content = imageio.imwrite('<bytes>', self._picture, extension='.png')
             self._client.send_file_download('screenshot.png', content, save_immediately=True)
 

@@ -45,13 +45,18 @@ class PathPanel:
         self._client, self._stage, self._marks = client, stage, marks
         self._jump, self._move = jump, move
         self._keyframes: list[Keyframe] = []
-        self._numbers = itertools.count(1)
         self._playing: threading.Event | None = None  # set: to stop
+        self._turn, self._is_closed = threading.Lock(), False
         self._add_controls()
 
-    def stop(self) -> None:
-        """Stop playing."""
-        playing, self._playing = self._playing, None
+    def close(self) -> None:
+        """Stop playing, for good: the page is gone."""
+        self._is_closed = True
+        self._stop()
+
+    def _stop(self) -> None:
+        with self._turn:
+            playing, self._playing = self._playing, None
         if playing is not None:
             playing.set()
         self._play_button.label = 'Play'
@@ -82,7 +87,9 @@ class PathPanel:
         if view is None or len(self._keyframes) >= MOST_KEYFRAMES:
             self._said.content = f'Not added: {MOST_KEYFRAMES} keyframes at most, each from a view of the scene.'
             return
-        keyframe = Keyframe(view, f'/keyframes/{next(self._numbers)}', self._asked_seconds() or DEFAULT_SECONDS)
+        used = {each.mark for each in self._keyframes}
+        mark = next(name for i in itertools.count(1) if (name := f'/keyframes/{i}') not in used)
+        keyframe = Keyframe(view, mark, self._asked_seconds() or DEFAULT_SECONDS)
         self._keyframes.append(keyframe)
         self._marks.draw(keyframe.mark, view, KEYFRAME, on_event(lambda: self._clicked(keyframe)))
         self._list(len(self._keyframes))
@@ -152,14 +159,17 @@ class PathPanel:
     def _play(self) -> None:
         """Move the camera along the path, in its own time; or stop that."""
         if self._playing is not None:
-            self.stop()
+            self._stop()
             return
         try:
             path = self._path(MOVES)
         except UserError as error:
             self._said.content = str(error)
             return
-        self._playing = ended = threading.Event()
+        with self._turn:  # of two clicks at once, one begins
+            if self._playing is not None or self._is_closed:
+                return
+            self._playing = ended = threading.Event()
         self._play_button.label = 'Stop'
         # A thread of its own: viser's are few, and shared by all pages.
         threading.Thread(target=self._follow, args=(path, ended), daemon=True).start()
@@ -178,7 +188,7 @@ class PathPanel:
                     break
                 ended.wait(1 / MOVES)
         if not ended.is_set():
-            self.stop()
+            self._stop()
 
     def save(self) -> Path:
         """Save the path to a new file, unless there is one with the same path, and return it.

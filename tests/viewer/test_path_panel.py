@@ -138,6 +138,10 @@ def test_a_path_is_played_in_its_time_and_can_be_stopped(page, monkeypatch):
         count = len(seen)
         time.sleep(0.1)
         assert len(seen) == count
+    play.use()  # the page is closed
+    assert play.label == 'Play'
+    time.sleep(0.1)
+    assert len(seen) == count
 
 
 def test_paths_that_cannot_be_saved_end_in_a_sentence_on_the_page(page, stage, monkeypatch, said):

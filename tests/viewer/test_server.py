@@ -108,6 +108,9 @@ def test_a_screenshot_is_the_picture_as_a_png(page):
     ((name, content, is_saved),) = client.downloads
     assert (name, is_saved) == ('screenshot.png', True)
     np.testing.assert_array_equal(imageio.imread(content, extension='.png'), picture)
+    for _ in range(200):
+        client.controls['Screenshot'].use()
+    assert len(client.downloads) == 100
 
 
 def test_a_pass_without_colours_is_not_shown_in_colour(page):
