@@ -16,7 +16,7 @@ _CONFIG = config_flags.DEFINE_config_file('config', None, 'What to train: config
 _DATA_DIR = commands.define_path('data_dir', "The scene's folder, or the one above it; none: the built-in scene.")
 _MODEL_DIR = commands.define_path('model_dir', 'Where the run is kept; by default logs/<config>_<data folder>.')
 _PROFILE = flags.DEFINE_bool('profile', False, "Trace a few steps for TensorBoard's profiler.")
-_VIEWER = flags.DEFINE_bool('viewer', False, 'Show the scene in a browser while it is learned.')
+_VIEWER = flags.DEFINE_bool('viewer', False, 'Show the scene in a browser while it is learned, and then until Ctrl-C.')
 _HOST = flags.DEFINE_string(
     'host',
     '127.0.0.1',

@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 from flax import linen as nn
 
+from nerf import lifting
 from nerf.config import flatten, resolve
 from nerf.data.feed import scenes
 from nerf.data.formats import BUILT_IN, resolve_source
@@ -115,7 +116,7 @@ def run(
 ) -> None:
     """Train a scene into `model_dir`, evaluate it and render what the config says; or do what is missing of it.
 
-    With a `viewer`, browsers see it there while it is learned.
+    With a `viewer`, browsers see it there while it is learned, and afterwards until the user asks to stop.
 
     Raises:
         UserError: whatever is wrong with the config, the data or the folder, before anything is written.
@@ -147,20 +148,24 @@ def _run(
     if processes.is_first():
         run = dataclasses.replace(run, legs=save_run(model_dir, run))
     processes.wait_for_all('run saved')
-    with processes.Interruption().catch_signals() as interruption:
-        with watching(viewer, model, scene, config, model_dir) as hooks:
-            state = train(config, scene, model_dir, interruption, hooks, is_profiled, run.legs)
+    with contextlib.ExitStack() as held:
+        interruption = held.enter_context(processes.Interruption().catch_signals())
+        watcher = held.enter_context(watching(viewer, model, scene, config, model_dir))
+        state = train(config, scene, model_dir, interruption, [watcher] if watcher else [], is_profiled, run.legs)
         step = int(state.step)
         if step < config.num_steps:
             _log.info('stopped at step %d, which is saved: the same command goes on from there', step)
             return
         trained = Trained(model, state.params, state.state, state.photos, config, scene, step, run)
+        attentive = watcher.attentive(interruption, lifting.replicate(trained.variables)) if watcher else interruption
         try:
-            run_tasks(config.final_tasks, trained, scene, model_dir, interruption)
+            run_tasks(config.final_tasks, trained, scene, model_dir, attentive)
         except processes.Interrupted:
             _log.info('stopped while rendering: the same command goes on from there')
             return
-    _log.info('done: %s (tensorboard --logdir=%s)', Path(model_dir) / 'render', model_dir)
+        _log.info('done: %s (tensorboard --logdir=%s)', Path(model_dir) / 'render', model_dir)
+        if watcher:
+            run_tasks(['view'], trained, scene, model_dir, interruption, TaskOptions(sessions=watcher.sessions))
 
 
 def render(model_dir: str, tasks: Sequence[str], step: int | None, data_dir: str | None, options: TaskOptions) -> None:

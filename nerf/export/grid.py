@@ -14,6 +14,7 @@ from nerf.ray.occupancy import Occupancy
 FARTHEST = 0.95
 # Separate pieces with less than this share of the largest one's cells are floaters, which would widen the box.
 SPECK = 0.001
+NEARLY = 1e-3  # of a cell: rounding errors
 
 Box = tuple[np.ndarray, np.ndarray]
 
@@ -54,18 +55,23 @@ def default_box(measure: ModuleType, cameras: Camera, occupancy: Occupancy | Non
     return lower + where.min(0) * cell, upper
 
 
+def is_inside(box: Box, points: np.ndarray, width: float) -> np.ndarray:
+    """Return whether each of `points` [n, 3] lies in a box, up to a rounding error of cells of this width, bool [n]."""
+    return ((points >= box[0] - NEARLY * width) & (points <= box[1] + NEARLY * width)).all(axis=1)
+
+
 def density_grid(queries: Queries, box: Box, width: float, occupancy: Occupancy | None) -> np.ndarray:
     """Compute density at the corners of a box's cubes, with a layer of zeros around it, float32 [x + 2, y + 2, z + 2].
 
-    It is evaluated only in cells of the occupancy grid that may be occupied, and 0 elsewhere.
+    It is evaluated only in cells of the occupancy grid that may be occupied, and 0 elsewhere, as outside of the box.
     """
-    axes = [np.arange(np.ceil((high - low) / width - 1e-6) + 1) * width + low for low, high in zip(*box, strict=True)]
+    axes = [np.arange(np.ceil((high - low) / width - NEARLY) + 1) * width + low for low, high in zip(*box, strict=True)]
     mask = np.ones([len(axis) for axis in axes], bool) if occupancy is None else occupied(occupancy, axes)
     where = np.nonzero(mask)
     density = np.zeros([len(axis) + 2 for axis in axes], np.float32)
     if len(where[0]):
         points = np.stack([axis[i].astype(np.float32) for axis, i in zip(axes, where, strict=True)], axis=1)
-        density[1:-1, 1:-1, 1:-1][where] = queries.density(points, width)
+        density[1:-1, 1:-1, 1:-1][where] = queries.density(points, width) * is_inside(box, points, width)
     return density
 
 

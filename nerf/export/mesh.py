@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from nerf import lifting
 from nerf.data.poses import Frame
 from nerf.errors import UserError
-from nerf.export.grid import corners, default_box, density_grid, fill_hollows
+from nerf.export.grid import corners, default_box, density_grid, fill_hollows, is_inside
 from nerf.export.level import find_level
 from nerf.export.queries import Queries
 from nerf.ray.cameras import Camera
@@ -117,7 +117,12 @@ def extract_mesh(
     field = np.where(is_solid & (density <= level), np.float32(1), density / (density + np.float32(level)))
     # With this order of axes, `ascent` orients faces outwards.
     vertices, faces, *_ = measure.marching_cubes(field, 0.5, gradient_direction='ascent')
-    vertices = refined(vertices, is_solid, lambda cells: queries.density(box[0] + (cells - 1) * width, width) > level)
+
+    def is_solid_at(cells: np.ndarray) -> np.ndarray:
+        points = box[0] + (cells - 1) * width
+        return (queries.density(points, width) > level) & is_inside(box, points, width)
+
+    vertices = refined(vertices, is_solid, is_solid_at)
     vertices, faces = remove_small_components(vertices, faces, options.smallest)
     return finished(queries, cameras, box[0] + (vertices - 1) * width, faces, width)
 

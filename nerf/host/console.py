@@ -5,13 +5,14 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tqdm
 from absl import logging as absl_logging
 
 _log = logging.getLogger('nerf')
 SAY_EVERY = 10.0  # seconds between two lines of a `Progress` that is no bar
+_listeners: list[Callable[['Progress'], None]] = []
 
 
 def set_up_logging(is_quiet: bool = False) -> None:
@@ -47,6 +48,16 @@ class _AboveBar(logging.Handler):
             sys.stdout.flush()
 
 
+@contextlib.contextmanager
+def shared_progress(listener: Callable[['Progress'], None]) -> Iterator[None]:
+    """Call `listener` inside the block whenever any progress is made; it decides what to show, and how often."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
 class Progress:
     """Progress report with the remaining time: a bar in a terminal, elsewhere a line about every ten seconds.
 
@@ -71,6 +82,7 @@ class Progress:
         self.what, self.total, self.done = what, total, done
         self._unit = f' {unit}' if unit else ''
         self._first, self._started = done, time.monotonic()
+        self._last, self._note = self._started, ''
         self._shown_from = self._started + after
         self._said = None if after else self._started
         self._detours: set[str] = set()
@@ -97,8 +109,11 @@ class Progress:
         """Count one more as done, and show `note` beside the progress."""
         self.done += 1
         now = time.monotonic()
+        self._last, self._note = now, note
         if self.done == self._first + 1:
             self._leave_out(now - self._started)
+        for listener in list(_listeners):
+            listener(self)
         if self._bar is not None:
             self._bar.initial = self._first + 1  # what its rate counts from
             self._bar.last_print_n = max(self._bar.last_print_n, self._first + 1)
@@ -108,8 +123,12 @@ class Progress:
             return
         if not self._is_quiet and self._is_due(now):
             self._said = now
-            words = [f'{self.what} {self.done}/{self.total}', *self._speed(now), *filter(None, [note])]
-            _log.info('%s', ', '.join(words))
+            _log.info('%s', self.line())
+
+    def line(self) -> str:
+        """Return what is done, how fast, the time that is left and the last note, as one line."""
+        words = [f'{self.what} {self.done}/{self.total}', *self._speed(self._last), *filter(None, [self._note])]
+        return ', '.join(words)
 
     def _is_due(self, now: float) -> bool:
         if now < self._shown_from:

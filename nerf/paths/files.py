@@ -32,6 +32,7 @@ MAX_VALUES = 64 * MAX_FRAMES  # numbers, lists and the like in a file: their mem
 FARTHEST = 1e9  # world, absolute coordinate of a position
 SHOWN = 40  # characters of a value in a message
 MAX_FOCAL = 1e6  # px
+MOST_FILES = 99  # of paths saved in one folder
 LENS = ('fl_x', 'fl_y', 'cx', 'cy')
 
 
@@ -85,6 +86,27 @@ def save_path_file(path: str, cameras: Camera, fps: float) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    write_atomically(Path(path), _content(cameras, fps))
+
+
+def save_new_path_file(folder: Path, cameras: Camera, fps: float) -> Path:
+    """Write a path file `path.json`, or `path_2.json` and so on where there is another path; returns the one that holds it.
+
+    Raises:
+        UserError: the file cannot be written, or there are too many.
+    """
+    content = _content(cameras, fps)
+    for number in range(1, MOST_FILES + 1):
+        file = folder / (f'path_{number}.json' if number > 1 else 'path.json')
+        if not os.path.lexists(file):
+            write_atomically(file, content)
+            return file
+        if file.is_file() and not file.is_symlink() and file.stat().st_size == len(content) and file.read_bytes() == content:
+            return file
+    raise UserError(f'{folder}: {MOST_FILES} camera paths found, expected fewer: remove those that you do not need')
+
+
+def _content(cameras: Camera, fps: float) -> bytes:
     frames = []
     for pose, lens, width, height in zip(
         cameras.camera_to_world, cameras.camera_to_pixel, cameras.width, cameras.height, strict=True
@@ -92,8 +114,7 @@ def save_path_file(path: str, cameras: Camera, fps: float) -> None:
         numbers = [float(value) for value in np.asarray(lens)[[0, 1, 0, 1], [0, 1, 2, 2]]]
         entry = {'camera_to_world': np.asarray(pose, np.float64).tolist(), **dict(zip(LENS, numbers, strict=True))}
         frames.append(json.dumps({**entry, 'w': int(width), 'h': int(height)}))
-    text = f'{{"fps": {json.dumps(fps)}, "frames": [\n' + ',\n'.join(frames) + '\n]}\n'
-    write_atomically(Path(path), text.encode())
+    return (f'{{"fps": {json.dumps(fps)}, "frames": [\n' + ',\n'.join(frames) + '\n]}\n').encode()
 
 
 def _read(path: str) -> Any:

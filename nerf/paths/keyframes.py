@@ -1,4 +1,4 @@
-"""Smooth camera paths through keyframes: one spline for position, rotation and intrinsics, followed at constant speed.
+"""Smooth camera paths through keyframes: one spline for position, rotation and intrinsics, at constant speed or by given times.
 
 A pose is a point (p, 2 s q) in seven dimensions: its position p and its unit quaternion q. The distance of two unit
 quaternions is about half of the rotation angle between them, so distances there are sqrt(|dp|^2 + (s angle)^2), and the
@@ -6,13 +6,19 @@ length s converts rotation into an equivalent translation.
 """
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 DENSE = 24  # points of the curve per frame, and at least per keyframe
 STILL = 1e-3  # radians: least total rotation that `turning_scale` divides by
 
 
 def smooth_path(
-    poses: np.ndarray, lenses: np.ndarray, num_frames: int, is_closed: bool = False, smoothing: float = 0.0
+    poses: np.ndarray,
+    lenses: np.ndarray,
+    num_frames: int,
+    is_closed: bool = False,
+    smoothing: float = 0.0,
+    times: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate poses [n, 3, 4] and intrinsics [n, 4] through `poses` [k, 3, 4] and `lenses` [k, 4], at constant speed.
 
@@ -21,11 +27,15 @@ def smooth_path(
 
     Args:
         smoothing: standard deviation in frames of a Gaussian filter over an open curve; 0: it passes through all poses.
+        times: increasing, [k], at which an open curve, without smoothing, passes the poses; frames are evenly spaced in time.
+            None: the speed is constant.
     """
     poses, lenses = np.asarray(poses, np.float64), np.asarray(lenses, np.float64)
     scale = turning_scale(poses)
     knots = np.concatenate([poses[:, :, 3], 2 * scale * quaternions(poses[:, :, :3]), lenses], axis=1)
-    knots = _without_repeats(_same_signs(knots), is_closed)
+    knots = _same_signs(knots)
+    is_new = _are_new(knots, is_closed)
+    knots = knots[is_new]
     if len(knots) == 1:
         curve = np.repeat(knots, num_frames, axis=0)
     else:
@@ -33,7 +43,11 @@ def smooth_path(
         curve = _on_sphere(catmull_rom(_extended(knots, is_closed), per_pose), scale)
         if smoothing:
             curve = _on_sphere(_blurred(_even(curve, DENSE * num_frames, False), DENSE * smoothing), scale)
-        curve = _even(curve, num_frames, is_closed)
+        if times is None:
+            curve = _even(curve, num_frames, is_closed)
+        else:
+            passed = (np.cumsum(is_new) - is_new) * per_pose  # a repeated pose is where the next one is
+            curve = _timed(curve, passed, times, num_frames)
     return np.concatenate([rotations(curve[:, 3:7]), curve[:, :3, None]], axis=2), curve[:, 7:]
 
 
@@ -120,13 +134,15 @@ def _same_signs(points: np.ndarray) -> np.ndarray:
     return signed
 
 
-def _without_repeats(points: np.ndarray, is_closed: bool) -> np.ndarray:
-    """Remove points that coincide with the next one; on a closed curve, the first point follows the last."""
+def _are_new(points: np.ndarray, is_closed: bool) -> np.ndarray:
+    """Return for each point whether it differs from the next one; on a closed curve, the first point follows the last."""
     apart = _apart(points, np.roll(points, -1, axis=0))
     is_new = apart > 1e-6 * max(apart.max(), 1e-12)
     if not is_closed:
         is_new[-1] = True
-    return points[is_new] if is_new.any() else points[:1]
+    if not is_new.any():
+        is_new[0] = True
+    return is_new
 
 
 def _extended(points: np.ndarray, is_closed: bool) -> np.ndarray:
@@ -146,8 +162,25 @@ def _on_sphere(curve: np.ndarray, scale: float) -> np.ndarray:
 
 def _even(curve: np.ndarray, count: int, is_closed: bool) -> np.ndarray:
     """Resample a curve at `count` points of equal arc length; the last one is the curve's end unless `is_closed`."""
-    way = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve[:, :7], axis=0), axis=1))])
-    wanted = np.linspace(0, way[-1], count, endpoint=not is_closed)
+    way = _arc_length(curve)
+    return _at(curve, way, np.linspace(0, way[-1], count, endpoint=not is_closed))
+
+
+def _timed(curve: np.ndarray, passed: np.ndarray, times: np.ndarray, count: int) -> np.ndarray:
+    """Resample a curve at `count` points, evenly spaced in time, that passes its points of indices `passed` [k] at `times` [k].
+
+    Between them, arc length is a monotone cubic of time: the speed has no jumps, and the curve is never run backwards.
+    """
+    way = _arc_length(curve)
+    return _at(curve, way, PchipInterpolator(times, way[passed])(np.linspace(times[0], times[-1], count)))
+
+
+def _arc_length(curve: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve[:, :7], axis=0), axis=1))])
+
+
+def _at(curve: np.ndarray, way: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Interpolate a curve, whose points have arc lengths `way`, at the arc lengths that are wanted."""
     return np.stack([np.interp(wanted, way, column) for column in curve.T], axis=1)
 
 

@@ -81,6 +81,10 @@ class Renderer:
         self._one = functools.partial(maps, model, background)
         self._shapes: dict[str, jax.ShapeDtypeStruct] = {}
 
+    def replace_occupancy(self, occupancy: Occupancy) -> None:
+        """Skip by another grid of the same size, which compiles nothing anew; it needs one to have been given at first."""
+        self._occupancy = lifting.replicate(occupancy)
+
     def image(
         self, variables: Any, camera: Camera, between: Callable[[], None] = lambda: None, photo: Photo | None = None
     ) -> Picture:

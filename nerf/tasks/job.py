@@ -30,6 +30,7 @@ from nerf.render.occupancy import build_occupancy, read_occupancy
 from nerf.scene_types import scene_type_of
 from nerf.train.run_folder import Trained
 from nerf.viewer.server import Address
+from nerf.viewer.session import Sessions
 
 _log = logging.getLogger('nerf')
 SETTINGS = 'settings.json'
@@ -53,6 +54,7 @@ class TaskOptions:
         points, write_depth: options of the point cloud, and whether the views' depth maps are written too.
         coordinates: of what is written for other programs: model, as rendered, or file, the world of the data's own file.
         viewer: address at which the viewer's page is served.
+        sessions: pages that are served already, those of a training; None: new ones are.
     """
 
     chunk: int | None = None
@@ -70,6 +72,7 @@ class TaskOptions:
     write_depth: bool = False
     coordinates: str = 'model'
     viewer: Address = Address()  # noqa: RUF009, immutable
+    sessions: Sessions | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Task:
         check: (config, model, options) -> None, refuses options by a `UserError` before anything is begun.
     """
 
-    run: Callable[['Job'], None]
+    run: Callable[['Job'], object]
     check: Callable[[Any, nn.Module, TaskOptions], None] = lambda config, model, options: None
 
 

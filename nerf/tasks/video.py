@@ -27,8 +27,10 @@ _log = logging.getLogger('nerf')
 MAX_FRAME_BYTES = 2**32  # of all maps of one frame
 
 
-def render_video(job: Job) -> None:
+def render_video(job: Job) -> list[Path]:
     """Render the frames of a path, keeping those that exist, and write videos of them; or only draw the path.
+
+    Returns the videos.
 
     Raises:
         UserError: a path that does not suit the scene's cameras.
@@ -40,11 +42,11 @@ def render_video(job: Job) -> None:
     folder = job.result_folder('video', settings, name)
     if options.preview:
         draw_path(job, cameras, folder)
-        return
+        return []
     file = options.path_options.file
     fps = options.fps or (file and read_path_file(file).fps) or config.video.fps
     shown_maps = {outputs.output_of(name).field for shown in options.show for name in shown.split('+')}
-    files = render_frames(job, cameras, folder, shown_maps)
+    files, videos = render_frames(job, cameras, folder, shown_maps), []
     if processes.is_first():
         for shown in options.show:
             if outputs.output_of(shown).has_alpha:
@@ -54,6 +56,8 @@ def render_video(job: Job) -> None:
                 path = folder / f'{shown}.{ending}'
                 write_video(path, frames_as(shown, files, cameras), fps)
                 _log.info('video: %s', path)
+                videos.append(path)
+    return videos
 
 
 def path_options(job: Job) -> PathOptions:

@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 _log = logging.getLogger('nerf')
 LONGEST = 200  # characters of a message
@@ -26,3 +27,13 @@ def logged_failures(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         log_failure(what, error)
+
+
+def on_event(action: Callable[[], None]) -> Callable[[Any], None]:
+    """Return a callback for an event of a page; one that fails is logged, and changes nothing else."""
+
+    def callback(_: Any) -> None:
+        with logged_failures('a request of a browser'):
+            action()
+
+    return callback

@@ -102,7 +102,7 @@ def _is_control(message: Mapping[str, Any]) -> bool:
         return False
     value = updates['value']
     is_text = isinstance(value, str) and len(value) <= LONGEST and value.isprintable()
-    return is_text or isinstance(value, bool) or _is_number(value)
+    return is_text or isinstance(value, bool) or _is_number(value) or _is_vector(value, 2)
 
 
 def _is_click(message: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from nerf.ray.cameras import Camera
 from nerf.ray.occupancy import Occupancy
 from nerf.render import outputs
 from nerf.render.image import Picture, Renderer, default_chunk
+from nerf.viewer.crop import Bounds, cropped
 from nerf.viewer.views import Subject, View, camera_of, shape_of
 
 _log = logging.getLogger('nerf')
@@ -23,12 +24,16 @@ _log = logging.getLogger('nerf')
 SIZES = tuple(1024 * 2**i for i in range(11))
 ANSWER = 0.2  # s, for the first picture after a camera move; waiting for a block or another browser comes on top
 FINER = 4  # each refinement has this many times the pixels of the picture before
-# The names of outputs, by their labels on the page: of those that every view has.
-LABELS = {
-    'colour' if name == 'rgb' else name.replace('_', ' '): name
-    for name, output in outputs.OUTPUTS.items()
-    if output.quantity is None
+PLAIN = {
+    'rgb': 'colour',
+    'mean': 'distance (mean)',
+    'median': 'distance (median)',
+    'acc': 'opacity',
+    'normals': 'surface normals',
+    'normals_camera': "surface normals, in the camera's axes",
 }
+# The names of outputs, by their labels on the page: of those that every view has.
+LABELS = {PLAIN.get(name, name.replace('_', ' ')): name for name, output in outputs.OUTPUTS.items() if output.quantity is None}
 
 
 class Settings(NamedTuple):
@@ -38,11 +43,13 @@ class Settings(NamedTuple):
         shown: one of `nerf.render.outputs.OUTPUTS`.
         level: number of the model's level that is shown, from the end: -1 is the final one.
         most: pixels that the finest picture may have.
+        crop: bounds of the box outside of which nothing is shown; None: all is.
     """
 
     shown: str = 'rgb'
     level: int = -1
     most: int = SIZES[8]
+    crop: Bounds | None = None
 
 
 class Pace:
@@ -71,16 +78,19 @@ def finer(size: int, most: int) -> int | None:
     return min(FINER * size, largest) if size < largest else None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Kind:
-    """Renderer of one level, with or without normals, and its measured speed."""
+    """Renderer of one level, with or without normals, its measured speed, and the box that it is cropped to now."""
 
     renderer: Renderer
+    crop: Bounds | None = None
     pace: Pace = dataclasses.field(default_factory=Pace)
 
 
 class Pictures:
-    """Pictures of one model from any viewpoint; the renderer for each level, with or without normals, is compiled once.
+    """Pictures of one model from any viewpoint.
+
+    The renderer for each level, with or without normals, cropped or not, is compiled once.
 
     Attributes:
         cameras: the training cameras, stacked, which define near, far and NDC.
@@ -99,8 +109,9 @@ class Pictures:
         self.cameras, self._subject = cameras, subject
         # Blocks of one chunk: a move takes effect soon, and pictures of all sizes share one compiled program.
         chunk = chunk or default_chunk()
-        self._make = functools.partial(Renderer, model, background, chunk, occupancy, rays_per_block=chunk)
-        self._kinds: dict[tuple[int, bool], Kind] = {}
+        self._make = functools.partial(Renderer, model, background, chunk, rays_per_block=chunk)
+        self._occupancy = occupancy
+        self._kinds: dict[tuple[int, bool, bool], Kind] = {}
 
     def is_ready(self, settings: Settings) -> bool:
         """Return whether the renderer for these settings is compiled."""
@@ -108,13 +119,15 @@ class Pictures:
 
     def prepare(self, variables: Any, settings: Settings = Settings()) -> None:  # noqa: B008, immutable
         """Compile the renderer for these settings, by rendering a training view."""
-        level, with_normal = key = self._key(settings)
-        kind = Kind(self._make(with_normal=with_normal, level=level))
+        level, with_normal, is_cropped = key = self._key(settings)
+        occupancy = cropped(settings.crop, self._occupancy) if is_cropped else self._occupancy
+        kind = Kind(self._make(occupancy=occupancy, with_normal=with_normal, level=level), crop=settings.crop)
         first = self.cameras.at(0)
         width, height = int(first.width), int(first.height)
         focal = float(first.camera_to_pixel[1, 1])
         view = View(np.asarray(first.camera_to_world, np.float64), 2 * np.arctan(0.5 * height / focal), width / height)
         what = f'pictures{"" if level == -1 else " of an earlier level"}{" with normals" if with_normal else ""}'
+        what += ', cropped' if is_cropped else ''
         _log.info('viewer: compiling %s ...', what)
         began = time.monotonic()
         self._render(kind, variables, view, SIZES[0])
@@ -129,7 +142,11 @@ class Pictures:
 
         An exception raised by `between`, which is called after each block of rays, ends the picture.
         """
-        return self._timed(self._kinds[self._key(settings)], variables, view, size, between)
+        kind = self._kinds[self._key(settings)]
+        if settings.crop != kind.crop:
+            kind.renderer.replace_occupancy(cropped(settings.crop, self._occupancy))
+            kind.crop = settings.crop
+        return self._timed(kind, variables, view, size, between)
 
     def answer_size(self, settings: Settings) -> int:
         """Return the number of pixels of the first picture after a camera move."""
@@ -139,8 +156,8 @@ class Pictures:
         """Build the camera of a picture of about `size` pixels."""
         return camera_of(view, shape_of(size, view.aspect), self.cameras, self._subject)
 
-    def _key(self, settings: Settings) -> tuple[int, bool]:
-        return settings.level, outputs.needs_normal(settings.shown)
+    def _key(self, settings: Settings) -> tuple[int, bool, bool]:
+        return settings.level, outputs.needs_normal(settings.shown), settings.crop is not None
 
     def _timed(self, kind: Kind, *args: Any) -> Picture:
         began = time.monotonic()

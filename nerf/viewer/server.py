@@ -5,6 +5,7 @@ import importlib
 import io
 import logging
 import socket
+import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -85,6 +86,8 @@ def serving(stage: Stage, sessions: Sessions, address: Address) -> Iterator[Any]
             panels.pop(client.client_id).close()
 
     try:
+        # A page that closes while its picture is sent is nothing to warn of.
+        warnings.filterwarnings('ignore', message='Queued a .* on a closed connection')
         guard.check_active()
         report_in_one_line(server.get_event_loop())
         _prepare(server, stage)
@@ -106,7 +109,9 @@ def _announce(host: str, port: int) -> None:
     is_local = host in ('127.0.0.1', 'localhost', '::1')
     _log.info('viewer: open http://%s:%d in a browser', 'localhost' if is_local or host in ('0.0.0.0', '::') else host, port)
     if not is_local:
-        _log.warning('--host=%s: whoever reaches this machine can look at the scene, and save paths in its folder', host)
+        _log.warning(
+            '--host=%s: whoever reaches this machine can look at the scene, and save paths and videos in its folder', host
+        )
 
 
 def _prepare(server: Any, stage: Stage) -> None:

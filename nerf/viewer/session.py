@@ -8,8 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from nerf.host.console import Progress
+from nerf.viewer.failures import logged_failures
+from nerf.viewer.orders import Orders
 from nerf.viewer.pictures import Settings, finer
 from nerf.viewer.views import View
+
+REPORT_EVERY = 0.5  # s between two reports of a progress
 
 
 class Page(Protocol):
@@ -20,6 +25,9 @@ class Page(Protocol):
 
     def say(self, text: str) -> None:
         """Show a line of text about the picture."""
+
+    def report(self, text: str, share: float | None) -> None:
+        """Show a line about what goes on besides pictures, and the share of it that is done; None: it is finished."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -57,12 +65,20 @@ class RenderRequest:
 
 
 class Sessions:
-    """All connected browsers. Pages change them from any thread; one thread takes the requests."""
+    """All connected browsers. Pages change them from any thread; one thread takes the requests.
+
+    Attributes:
+        reported: line and share of the last report, for pages that open later, see `Page.report`.
+        orders: for videos.
+    """
 
     def __init__(self) -> None:
         """Start without browsers."""
         self._sessions: list[Session] = []
         self._news = threading.Condition()
+        self.reported: tuple[str, float | None] = ('ready', None)
+        self.orders = Orders()
+        self._quiet_until = 0.0
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -90,6 +106,20 @@ class Sessions:
         """Request new pictures for all browsers, after the scene itself has changed."""
         for session in list(self._sessions):
             self.change(session)
+
+    def report(self, text: str, share: float | None = None) -> None:
+        """Show on all pages what goes on besides pictures, see `Page.report`."""
+        self.reported = text, share
+        for session in list(self._sessions):
+            with logged_failures('a report to a browser'):
+                session.page.report(text, share)
+
+    def report_progress(self, progress: Progress) -> None:
+        """Show the line and share of a progress on all pages, now and then, and when it is finished."""
+        now, is_finished = time.monotonic(), progress.done >= progress.total
+        if is_finished or now > self._quiet_until:
+            self._quiet_until = now + REPORT_EVERY
+            self.report(progress.line(), None if is_finished else progress.done / progress.total)
 
     def has_requests(self) -> bool:
         """Return whether a change of a session still waits for its picture."""

@@ -12,6 +12,8 @@ from nerf.models.protocol import LevelInfo
 from nerf.paths.cameras import training
 from nerf.ray.cameras import Camera
 from nerf.render.evaluation import over_background
+from nerf.scene_types import scene_type_of
+from nerf.viewer.crop import Limits, crop_limits
 from nerf.viewer.views import Beginning, View, beginning
 
 MOST_MARKS = 200
@@ -38,8 +40,9 @@ class Stage:
         marks: training cameras to draw, evenly subsampled if there are many.
         mark_scale: their size, world.
         levels: of the model.
-        path_file: where a path of keyframes is saved.
-        num_frames, fps: of that path.
+        crop: limits of the crop box; None in NDC, where a box of the world is none in the space of the rays.
+        model_dir: where paths of keyframes are saved.
+        fps: frames per second of such a path.
     """
 
     title: str
@@ -48,23 +51,26 @@ class Stage:
     marks: Sequence[Mark]
     mark_scale: float
     levels: Sequence[LevelInfo]
-    path_file: Path
-    num_frames: int
+    crop: Limits | None
+    model_dir: Path
     fps: int
 
 
 def make_stage(model: nn.Module, scene: Scene, config: object, model_dir: str) -> Stage:
     """Collect the shared data of a scene and the model trained on it in `model_dir`, by its resolved config."""
-    start = beginning(scene, config.scene_type)
+    start, cameras = beginning(scene, config.scene_type), training(scene)
+    # An object lies beyond the near plane of its cameras.
+    nearest = float(np.min(cameras.near)) if scene_type_of(config.scene_type).has_subject else 0.0
+    half = max(start.reach - nearest, start.reach / 4)
     return Stage(
         title=f'{config.model_name}: {config.scene or Path(model_dir).name}',
-        cameras=training(scene),
+        cameras=cameras,
         beginning=start,
         marks=make_marks(scene, config.data.background),
         mark_scale=mark_scale(scene, start.reach),
         levels=model.LEVELS,
-        path_file=Path(model_dir) / 'path.json',
-        num_frames=config.video.num_frames,
+        crop=crop_limits(start.target, half) if cameras.ndc is None else None,
+        model_dir=Path(model_dir),
         fps=config.video.fps,
     )
 

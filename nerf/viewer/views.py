@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -135,19 +136,24 @@ def why_not(camera: Camera) -> str | None:
     return None
 
 
-def path_through(views: list[View], cameras: Camera, num_frames: int) -> Camera:
+def path_through(views: Sequence[View], seconds: Sequence[float], cameras: Camera, fps: float) -> Camera:
     """Compute a smooth path through views, as stacked pinhole cameras of the training images' size.
+
+    It takes `seconds` (positive, one fewer than views) from each view to the next.
 
     Raises:
         UserError: fewer than two views, too many frames, or a frame that does not look ahead in a forward-facing scene.
     """
     if len(views) < 2:
         raise UserError(f'{len(views)} keyframes found, expected at least two: add keyframes from different views')
+    times = np.concatenate([[0.0], np.cumsum(seconds)])
+    num_frames = max(2, round(times[-1] * fps))
     if num_frames > MAX_FRAMES:
-        raise UserError(f'config.video.num_frames: found {num_frames}, expected 1 to {MAX_FRAMES}')
+        raise UserError(f'{num_frames} frames found, expected {MAX_FRAMES} at most: take fewer seconds')
     size = frame_size(cameras)
     lenses = np.stack([lens_of(dataclasses.replace(view, aspect=size[0] / size[1]), size) for view in views])
-    path = pinholes(cameras, *smooth_path(np.stack([view.pose for view in views]), lenses, num_frames), size)
+    poses = np.stack([view.pose for view in views])
+    path = pinholes(cameras, *smooth_path(poses, lenses, num_frames, times=times), size)
     check_sees_ahead(path)
     return path
 

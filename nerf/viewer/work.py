@@ -1,13 +1,15 @@
 """Rendering loop of the viewer: takes the browsers' requests one by one and shows pictures on their pages."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nerf.host import processes
 from nerf.viewer.failures import log_failure
+from nerf.viewer.orders import Order, fulfil
 from nerf.viewer.pictures import Pictures, to_show
 from nerf.viewer.session import RenderRequest, Sessions, ViewChanged, unless_view_changed
 from nerf.viewer.views import why_not
@@ -15,11 +17,25 @@ from nerf.viewer.views import why_not
 PATIENCE = 0.2  # s between two checks for an interruption
 
 
-def serve(sessions: Sessions, pictures: Pictures, variables: Any, interruption: processes.Interruption) -> None:
-    """Render the browsers' requests until the user asks to stop; `variables` are replicated, and `pictures` prepared."""
+def serve(
+    sessions: Sessions,
+    pictures: Pictures,
+    variables: Any,
+    interruption: processes.Interruption,
+    render: Callable[[Order], Sequence[Path]],
+) -> None:
+    """Render the browsers' requests, and the videos that they order, until the user asks to stop.
+
+    `variables` are replicated, `pictures` prepared; `render` makes the files of one order.
+    """
+    sessions.orders.is_open = True
     while not interruption.is_requested():
+        order = sessions.orders.take()
         try:
-            work(sessions, pictures, variables, interruption.check, PATIENCE)
+            if order is None:
+                work(sessions, pictures, variables, interruption.check, PATIENCE)
+            else:
+                fulfil(order, render)
         except processes.Interrupted:
             return
 

@@ -76,7 +76,8 @@ def test_density_at_corners_and_nothing_around():
     box = np.array([0.0, 0, 0]), np.array([1.0, 0.5, 0.75])
     found = density_grid(Sum(), box, 0.5, None)
     assert found.shape == (3 + 2, 2 + 2, 3 + 2)  # the box's edge of 0.75 ends within a cube
-    assert found[1 + 2, 1 + 1, 1 + 2] == 1 + 5 + 100
+    assert found[1 + 2, 1 + 1, 1 + 1] == 1 + 5 + 50
+    assert not found[:, :, 1 + 2].any()  # z of 1 is outside
     assert found[1, 1 + 1, 1] == 5
     around = np.ones(found.shape, bool)
     around[1:-1, 1:-1, 1:-1] = False

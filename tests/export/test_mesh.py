@@ -162,12 +162,14 @@ def test_an_empty_scene():
         extract('nothing', level=None)
 
 
-def test_bounds_cut_and_close():
-    mesh = extract('ball', bounds=(-1, -1, 0.2, 1, 1, 1))  # above the middle of the ball
+@pytest.mark.parametrize('top', [1, 0.43])  # of whole cells, and not
+def test_bounds_cut_and_close(top):
+    mesh = extract('ball', bounds=(-1, -1, 0.2, 1, 1, top))  # above the middle of the ball
     assert solid(mesh).is_watertight
-    # The wall stands on the layer of cells around the box.
-    assert mesh.vertices[:, 2].min() == pytest.approx(0.2 - 0.05, abs=0.01)
-    assert solid(mesh).volume == pytest.approx(2 / 3 * np.pi * 0.5**3 + 0.05 * np.pi * 0.5**2, rel=0.02)
+    assert mesh.vertices[:, 2].min() == pytest.approx(0.2, abs=0.005)  # the wall stands on the box
+    assert mesh.vertices[:, 2].max() == pytest.approx(min(top, 0.7), abs=0.01)
+    low, high = 0.0, min(top - 0.2, 0.5)  # the ball is around (0.1, -0.1, 0.2)
+    assert solid(mesh).volume == pytest.approx(np.pi * (0.25 * (high - low) - (high**3 - low**3) / 3), rel=0.02)
 
 
 def test_an_unbounded_scene_is_cut_around_what_cameras_look_at():

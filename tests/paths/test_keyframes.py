@@ -141,3 +141,23 @@ def test_a_tour_keeps_an_order_that_goes_along_and_mends_one_that_jumps():
     np.testing.assert_array_equal(nearest_neighbour_order(along), np.arange(30))
     mixed = np.concatenate([[0], 1 + np.random.default_rng(1).permutation(29)])
     np.testing.assert_array_equal(mixed[nearest_neighbour_order(along[mixed])], np.arange(30))
+
+
+def test_poses_are_passed_at_their_times():
+    poses = [pose((0, 0, 0)), pose((1, 0, 0)), pose((5, 0, 0)), pose((6, 0, 0))]
+    found = path(poses, 101, times=np.array([0.0, 4.0, 5.0, 10.0]))[:, 0, 3]
+    np.testing.assert_allclose(found[[0, 40, 50, 100]], [0, 1, 5, 6], atol=1e-3)
+    steps = np.diff(found)
+    assert (steps >= 0).all()
+    assert np.abs(np.diff(steps)).max() < 0.4 * steps.max()  # the speed does not jump
+    even = path(poses, 13, times=np.array([0.0, 1.0, 5.0, 6.0]))
+    np.testing.assert_allclose(even, path(poses, 13), atol=1e-3)
+
+
+def test_a_repeated_pose_is_a_pause():
+    poses = [pose((0, 0, 0)), pose((1, 0, 0)), pose((1, 0, 0)), pose((1, 0, 0)), pose((2, 0, 0))]
+    found = path(poses, 41, times=np.array([0.0, 1.0, 2.0, 3.0, 4.0]))[:, 0, 3]
+    np.testing.assert_allclose(found[10:31], 1, atol=1e-3)
+    assert 0 < found[5] < 1 < found[35] < found[40] == pytest.approx(2)
+    still = path([poses[0]] * 3, 5, times=np.array([0.0, 1.0, 2.0]))
+    np.testing.assert_allclose(still, np.tile(poses[0], (5, 1, 1)), atol=1e-12)

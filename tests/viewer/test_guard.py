@@ -156,7 +156,25 @@ ODD = [
     camera(look_at=[0, NAN, 0]),
     camera(up_direction='up'),
     camera(near=NAN),
-    *(control(value) for value in (NAN, INF, 1e300, 2**63, 'a\0b', 'a' * 10**4, None, [1], {'value': 1})),
+    *(
+        control(value)
+        for value in (
+            NAN,
+            INF,
+            1e300,
+            2**63,
+            'a\0b',
+            'a' * 10**4,
+            None,
+            [1],
+            [1, 2, 3],
+            [1, NAN],
+            [1, 'a'],
+            [1, True],
+            [[1], [2]],
+            {'value': 1},
+        )
+    ),
     control(1, updates={'update_cb': []}),
     control(1, updates={'value': 1, 'removed': True}),
     control(1, updates=[]),
@@ -181,7 +199,7 @@ def accepts(message):
 def test_odd_messages_are_told_from_those_of_the_page():
     assert accepts(camera())
     assert accepts(camera(image_width=1, image_height=900))
-    assert all(accepts(control(value)) for value in (True, 3, 0.5, 'colour'))
+    assert all(accepts(control(value)) for value in (True, 3, 0.5, 'colour', [0.5, 2]))
     click = {'type': 'SceneNodeClickMessage', 'name': '/cameras/1', 'ray_origin': [0] * 3, 'ray_direction': [0.5] * 3}
     assert accepts({**click, 'screen_pos': [0.5, 0.5]})
     assert not accepts({**click, 'screen_pos': [NAN, 0.5]})

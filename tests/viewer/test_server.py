@@ -1,35 +1,23 @@
-import dataclasses
 import socket
 import sys
-import types
 import urllib.request
-from pathlib import Path
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
 from nerf.data import procedural
 from nerf.data.scene import Scene
 from nerf.errors import UserError
-from nerf.paths.files import read_path_file
-from nerf.viewer import panel as panels
-from nerf.viewer import server
 from nerf.viewer import stage as stages
 from nerf.viewer.panel import Panel
+from nerf.viewer.pictures import Settings
 from nerf.viewer.server import Address, check, serving
 from nerf.viewer.session import Sessions
-from nerf.viewer.views import from_browser, to_browser, view_of
+from nerf.viewer.views import from_browser, view_of
 
 pytest.importorskip('viser')
 ANY = Address(port=0)
-
-
-@pytest.fixture
-def said(caplog, monkeypatch):
-    """What the viewer says."""
-    monkeypatch.setattr(server._log, 'propagate', True)
-    caplog.set_level('INFO', logger='nerf')
-    return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
 def test_the_page_is_served_to_this_machine_alone(stage, said, capsys):
@@ -72,79 +60,30 @@ def test_without_viser_there_is_a_sentence(monkeypatch):
         check(ANY)
 
 
-class Control:
-    """A control of a page: has what it was made with, and calls back when it is used."""
-
-    def __init__(self, *args, initial_value=None, **more):
-        self.value = args[-1] if initial_value is None else initial_value
-        self.options, self.min, self.max = (*args, ())[1], 0, 180
-        self.callbacks, self.content, self.visible = [], '', more.get('visible', True)
-        self.more, self.is_gone = more, False
-        self.on_update = self.on_click = self.callbacks.append
-
-    def use(self, value=None):
-        self.value = self.value if value is None else value
-        for callback in self.callbacks:
-            callback(None)
-
-    def remove(self):
-        self.is_gone = True
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-
-class Client:
-    """What a panel needs of viser's client, without a browser."""
-
-    def __init__(self):
-        self.controls, self.marks, self.pictures = {}, {}, []
-        self.gui = self.scene = self
-        wxyz, position = to_browser(np.array([[1.0, 0, 0, 0], [0, 0, -1, -9], [0, 1, 0, 0]]))
-        self.camera = types.SimpleNamespace(wxyz=wxyz, position=position, fov=0.8, aspect=1.5, moved=[])
-        self.camera.on_update = self.camera.moved.append
-
-    def __getattr__(self, name):
-        if not name.startswith('add_'):
-            raise AttributeError(name)
-
-        def add(label, *args, **more):
-            return self.controls.setdefault(label, Control(label, *args, **more))
-
-        return add
-
-    def add_camera_frustum(self, name, *args, **more):
-        return self.marks.setdefault(name, Control(name, *args, **more))
-
-    def set_background_image(self, picture, *_, depth, **__):
-        self.pictures.append((picture, depth))
-
-    def flush(self):
-        pass
-
-    def atomic(self):
-        return Control('')
-
-
-@pytest.fixture
-def page(stage):
-    client, sessions = Client(), Sessions()
-    return client, sessions, Panel(client, stage, sessions)
+def test_a_page_shows_what_goes_on_besides_pictures(page, stage, new_client):
+    client, sessions, _ = page
+    text, bar = client.controls['ready'], client.controls[0.0]
+    assert not bar.visible
+    sessions.report('training 3/12, 20.50 dB', 0.25)
+    assert (text.content, bar.value, bar.visible) == ('training 3/12, 20.50 dB', 25.0, True)
+    late = new_client()
+    Panel(late, stage, sessions)  # a page that opens later
+    assert late.controls['training 3/12, 20.50 dB'].content == 'training 3/12, 20.50 dB'
+    assert (late.controls[0.0].value, late.controls[0.0].visible) == (25.0, True)
+    sessions.report('trained, 12 steps')
+    assert (text.content, bar.visible) == ('trained, 12 steps', False)
 
 
 def test_a_page_asks_for_what_its_controls_say(page):
     client, sessions, _ = page
     errand = sessions.next_request(0)
     np.testing.assert_allclose(errand.view.pose, from_browser(client.camera.wxyz, client.camera.position))
-    assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, ('rgb', -1, 512**2))
+    assert (errand.view.fov, errand.view.aspect, errand.settings) == (0.8, 1.5, Settings('rgb', -1, 512**2))
     client.camera.moved[0](None)
     assert sessions.next_request(0) is None  # it has not moved
-    client.controls['Show'].use('normals')
+    client.controls['Show'].use('surface normals')
     client.controls['Resolution'].use('256')
-    assert sessions.next_request(0).settings == ('normals', -1, 256**2)
+    assert sessions.next_request(0).settings == Settings('normals', -1, 256**2)
     client.camera.position = np.array([0.0, -9.0, 1.0])
     client.camera.moved[0](None)
     assert sessions.next_request(0).view.pose[2, 3] == 1
@@ -152,9 +91,31 @@ def test_a_page_asks_for_what_its_controls_say(page):
     assert client.camera.fov == pytest.approx(np.pi / 2)
 
 
+def test_what_is_shown_has_plain_names(page):
+    assert page[0].controls['Show'].options == (
+        *('colour', 'depth', 'distance (mean)', 'distance (median)', 'opacity'),
+        *('surface normals', "surface normals, in the camera's axes"),
+    )
+
+
+def test_a_screenshot_is_the_picture_as_a_png(page):
+    client, _, panel = page
+    client.controls['Screenshot'].use()
+    assert client.downloads == []  # there is no picture yet
+    picture = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+    panel.show(picture, None)
+    client.controls['Screenshot'].use()
+    ((name, content, is_saved),) = client.downloads
+    assert (name, is_saved) == ('screenshot.png', True)
+    np.testing.assert_array_equal(imageio.imread(content, extension='.png'), picture)
+    for _ in range(200):
+        client.controls['Screenshot'].use()
+    assert len(client.downloads) == 100
+
+
 def test_a_pass_without_colours_is_not_shown_in_colour(page):
     client, sessions, _ = page
-    client.controls['Show'].use('acc')
+    client.controls['Show'].use('opacity')
     client.controls['Level'].use('proposal')
     assert 'colour' not in client.controls['Show'].options
     assert sessions.next_request(0).settings[:2] == ('acc', -2)
@@ -188,26 +149,6 @@ def test_training_cameras_are_drawn_and_lead_to_where_they_are(page, stage):
     assert len(sessions) == 0
 
 
-def test_a_path_of_keyframes_is_saved(page, stage):
-    client, _, _ = page
-    client.controls['Save path'].use()
-    assert client.controls[''].content.startswith('0 keyframes found, expected at least two')
-    client.controls['Add keyframe'].use()
-    client.controls['Clear'].use()
-    assert client.marks['/keyframes/1'].is_gone
-    for x in (0.0, 1.0, 2.0):
-        client.camera.position = np.array([x, -9.0, 0.0])
-        client.controls['Add keyframe'].use()
-    assert client.controls[''].content == '3 keyframes'
-    client.controls['Save path'].use()
-    path = Path(stage.path_file)
-    assert f'--task=video --path=file --path_file={path}`' in client.controls[''].content
-    found = read_path_file(str(path))
-    assert (found.size, found.fps, len(found.poses)) == ((16, 16), 30, stage.num_frames)
-    np.testing.assert_allclose(found.poses[0], from_browser(client.camera.wxyz, [0, -9, 0]), atol=1e-5)
-    np.testing.assert_allclose(found.poses[-1, :, 3], [2, -9, 0], atol=1e-5)
-
-
 def test_values_that_no_control_offers_change_nothing(page, stage, said):
     client, sessions, _ = page
     before = sessions.next_request(0)
@@ -215,6 +156,8 @@ def test_values_that_no_control_offers_change_nothing(page, stage, said):
         'Show': ('no such\0thing', None, ['colour']),
         'Level': ('x' * 10_000, 7),
         'Resolution': ('0', '10000000000', float('nan')),
+        'Seconds to the next': (float('nan'), 'long', None, [1]),
+        'Keyframe': ('7', 3, None),
         'Field of view': (float('nan'), 'wide', 10**400, None),
     }.items():
         control = client.controls[label]
@@ -270,23 +213,6 @@ def test_a_window_without_height_is_no_view():
             return 300 / 0
 
     assert view_of(Handle()) is None
-
-
-def test_paths_that_cannot_be_saved_end_in_a_sentence_on_the_page(page, stage, monkeypatch, said):
-    client, _, panel = page
-    monkeypatch.setattr(panels, 'MOST_KEYFRAMES', 2)
-    for _ in range(3):
-        client.controls['Add keyframe'].use()
-    assert client.controls[''].content.startswith('Not added: 2 keyframes at most')
-    panel._stage = dataclasses.replace(stage, num_frames=10**9)
-    client.controls['Save path'].use()
-    assert client.controls[''].content == 'config.video.num_frames: found 1000000000, expected 1 to 100000'
-    panel._stage = dataclasses.replace(stage, path_file=Path('/dev/null/path.json'))
-    client.controls['Save path'].use()
-    assert 'path.json: cannot be written' in client.controls[''].content
-    panel._stage = dataclasses.replace(stage, path_file=Path('a\0b/path.json'))
-    client.controls['Save path'].use()  # raises ValueError
-    assert said()[-1] == ('WARNING', 'viewer: a request of a browser failed (ValueError: embedded null byte)')
 
 
 def test_marks_are_chosen_evenly_and_do_not_touch(stage, monkeypatch):

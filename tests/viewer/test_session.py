@@ -3,6 +3,8 @@ import time
 
 import pytest
 
+from nerf.host.console import Progress, shared_progress
+from nerf.viewer import failures
 from nerf.viewer.session import Sessions, ViewChanged, unless_view_changed
 from nerf.viewer.views import View
 
@@ -79,3 +81,32 @@ def test_a_change_wakes_who_waits_for_one(sessions):
     began = time.monotonic()
     assert sessions.next_request(20).session is session
     assert time.monotonic() - began < 10
+
+
+class Reports:
+    def __init__(self, fails=False):
+        self.heard, self._fails = [], fails
+
+    def report(self, text, share):
+        assert not self._fails
+        self.heard.append((text, share))
+
+
+def test_all_pages_show_the_line_of_a_progress_now_and_then_and_its_end(sessions, monkeypatch, caplog):
+    monkeypatch.setattr(failures._log, 'propagate', True)
+    gone, page = Reports(fails=True), Reports()
+    sessions.add(gone)
+    sessions.add(page)
+    progress = Progress('work', 1000, is_quiet=True)
+    with shared_progress(sessions.report_progress):
+        for i in range(1000):
+            progress.advance(f'{i} dB')
+    (first, share), (last, end) = page.heard
+    assert (first, share) == ('work 1/1000, 0 dB', 0.001)
+    assert last.startswith('work 1000/1000, ')
+    assert last.endswith('/s, 999 dB')
+    assert end is None
+    assert sessions.reported == (last, None)
+    assert len(caplog.messages) == 2  # of the page that is gone: it ends nothing
+    progress.advance()
+    assert len(page.heard) == 2  # nobody listens any more

@@ -107,21 +107,23 @@ def test_forward_facing_scenes_are_seen_from_the_front_only():
     assert 'turn back' in why_not(camera_of(behind, (8, 8), stacked))
     assert why_not(camera_of(behind, (8, 8), cameras([np.eye(3, 4)]))) is None  # elsewhere it may look anywhere
     with pytest.raises(UserError, match='degrees off'):
-        path_through([ahead, behind], stacked, 5)
+        path_through([ahead, behind], [1.0], stacked, 5)
 
 
 def test_keyframes_become_a_path_that_reads_back(tmp_path):
     stacked = cameras([np.eye(3, 4)])
     poses = [looking((0, 0, 1), (0, 0, 4)), looking((1, 0, 1), (3, 0, 3)), looking((1, 0, 0), (4, 0, 0))]
     views = [View(pose, fov, 3.0) for pose, fov in zip(poses, (0.6, 0.8, 1.0), strict=True)]
-    save_path_file(str(tmp_path / 'path.json'), path_through(views, stacked, 9), 24)
+    save_path_file(str(tmp_path / 'path.json'), path_through(views, [0.5, 1.0], stacked, 6), 24)
     found = read_path_file(str(tmp_path / 'path.json'))
     assert (len(found.poses), found.size, found.fps) == (9, (16, 12), 24)
     np.testing.assert_allclose(found.poses[[0, -1]], [poses[0], poses[2]], atol=1e-5)
     np.testing.assert_allclose(found.lenses[[0, -1], 1], 6 / np.tan([0.3, 0.5]), rtol=1e-5)  # from top to bottom
     np.testing.assert_allclose(found.lenses[:, 0], found.lenses[:, 1], rtol=1e-5)  # square pixels, not the window's shape
     with pytest.raises(UserError, match='1 keyframes found, expected at least two'):
-        path_through(views[:1], stacked, 9)
+        path_through(views[:1], [], stacked, 9)
+    with pytest.raises(UserError, match='110000 frames found, expected 100000 at most'):
+        path_through(views[:2], [1000.0], stacked, 110)
 
 
 def test_it_begins_among_the_cameras_and_turns_around_what_they_see():
