@@ -30,8 +30,8 @@ SHARE = 0.53125
 
 
 def default_chunk() -> int:
-    """Return the rays of one chunk: on a CPU few enough to stay in its cache, on an accelerator enough to fill it."""
-    return 512 if jax.default_backend() == 'cpu' else RAYS_PER_BLOCK
+    """Return the rays of one chunk: on a CPU and a TPU few enough to stay in its fast memory, on a GPU enough to fill it."""
+    return 512 if jax.default_backend() in ('cpu', 'tpu') else RAYS_PER_BLOCK
 
 
 class Renderer:
