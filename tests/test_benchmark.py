@@ -29,7 +29,7 @@ def test_lifted_and_hand_batched_gradients_agree(work):
     )
     assert float(lifted[0]) == pytest.approx(float(batched[0]), rel=1e-5)
     difference = jax.tree.map(jnp.subtract, lifted[1], batched[1])
-    assert optax.tree.norm(difference) <= 1e-5 * optax.tree.norm(batched[1])
+    assert optax.tree.norm(difference) <= 2e-5 * optax.tree.norm(batched[1])
     # Rounding alone may move an activation across the kink of its ReLU, and small gradients behind it with it.
     for a, b in zip(*map(jax.tree.leaves, (difference, batched[1])), strict=True):
         assert jnp.abs(a).max() <= 2e-3 * jnp.abs(b).max()

@@ -21,6 +21,7 @@ from nerf.config import resolve
 from nerf.data.formats import load_scene
 from nerf.data.options import options_of
 from nerf.errors import UserError
+from nerf.host import accelerators
 from nerf.host import flags as commands
 from nerf.host.console import set_up_logging
 
@@ -77,6 +78,7 @@ def main(argv: list[str]) -> None:
         figures = processes.device_scaling(path, _PAIRS.value)
     else:
         commands.keep_compiled()
+        accelerators.warn_of_slow_scatter()
         if _WHAT.value == 'speed':
             figures = measure(config, _PAIRS.value)
         elif _WHAT.value == 'breakdown':
