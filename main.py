@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
         raise UserError('--config is missing: expected a file such as configs/quickstart.py')
     set_up_logging()
     commands.keep_compiled()
-    from nerf.host import processes  # JAX starts here, after the flags are known to be right
+    from nerf.host import accelerators, processes  # JAX starts here, after the flags are known to be right
 
     joining = (_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _WAIT.value)
     with processes.joined(*joining):
@@ -49,6 +49,7 @@ def main(argv: list[str]) -> None:
 
         if not processes.is_first():
             set_up_logging(is_quiet=True)
+        accelerators.warn_of_slow_scatter()
         config_file = config_flags.get_config_filename(flags.FLAGS['config'])
         model_dir = _MODEL_DIR.value or os.path.join('logs', running.run_name(config_file, _CONFIG.value, _DATA_DIR.value))
         if _DEBUG_RAY.value is not None:

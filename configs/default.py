@@ -50,7 +50,7 @@ COMMENTS = {
     'eval_every': 'steps between two validation views, also after the last; 0: none',
     'checkpoint_every': 'steps between two checkpoints, of which the newest are kept',
     'keep_steps': 'steps whose checkpoints are kept for good',
-    'remat_rays': 'for small accelerators: rays in memory at once, the rest computed twice; all at once unless set',
+    'ray_chunk': 'rays whose gradient is computed at once on each device, for memory and speed alone; what fits unless set',
     'render_chunk': 'rays rendered at a time on each device; what fits unless set',
     'skip_empty': 'render only where the trained scene has something',
     'final_tasks': 'done when training is: names of nerf.tasks.TASKS',
@@ -103,7 +103,7 @@ def get_config(scene: str = '') -> ml_collections.ConfigDict:
     config.eval_every = 1000
     config.checkpoint_every = 1000
     config.keep_steps = ()
-    config.remat_rays = placeholder(int)
+    config.ray_chunk = placeholder(int)
     config.render_chunk = placeholder(int)
     config.skip_empty = True
     config.final_tasks = ('test',)

@@ -51,7 +51,7 @@ RANGES = {
     'log_every': Range(),
     'eval_every': Range(0),  # 0: never
     'checkpoint_every': Range(),
-    'remat_rays': Range(is_optional=True),
+    'ray_chunk': Range(highest=2**24, is_optional=True),
     'render_chunk': Range(highest=2**22, is_optional=True),
     'video.num_frames': Range(highest=100_000),
     'video.fps': Range(highest=1000),

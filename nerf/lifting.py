@@ -1,6 +1,6 @@
 """Lifting turns a function of one ray into one of many: one sample to a ray's samples, one ray to many, one device to many.
 
-The only file that says vmap, pmap or lax.map; no other has a batch axis. It contains nothing of radiance fields.
+The only file that says vmap, pmap, lax.map or lax.scan; no other has a batch axis. It contains nothing of radiance fields.
 
 | argument              | samples of a ray | rays of a device | devices    |
 |-----------------------|------------------|------------------|------------|
@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -45,6 +46,39 @@ def over_rays(function: Callable, in_axes: Any = 0) -> Callable:
 def in_chunks(function: Callable, chunk: int) -> Callable:
     """Lift a function of ONE ray to any number of rays, computed `chunk` at a time to bound the memory."""
     return lambda *args: jax.lax.map(lambda each: function(*each), args, batch_size=chunk)
+
+
+def sum_over_chunks(function: Callable, chunk: int) -> Callable:
+    """Lift sums over at most `chunk` rays (of a gradient, of terms) to sums over any number of rays of one device.
+
+    sum_r f(r) = sum over chunks of sum_{r in the chunk} f(r), equal up to the order of summation. One chunk after the other
+    bounds the memory without computing anything twice, and what is computed of a chunk stays in a cache.
+
+    Args:
+        function: of arguments with a leading axis of rays, whose results are sums over them.
+        chunk: rays at a time, at most: the rays are divided into chunks of one size, and what is left.
+    """
+
+    def lifted(*rays: Any) -> Any:
+        count = len(jax.tree.leaves(rays)[0])
+        size = -(-count // -(-count // chunk))
+        whole = count // size
+        if whole == 1 and size == count:
+            return function(*rays)
+        chunks = jax.tree.map(lambda x: x[: whole * size].reshape(whole, size, *x.shape[1:]), rays)
+        left = jax.tree.map(lambda x: x[whole * size :], rays)
+
+        def add(sums: Any, rays: tuple) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, sums, function(*rays)), None
+
+        if whole * size < count:
+            start = function(*left)
+        else:
+            shapes = jax.eval_shape(function, *jax.tree.map(lambda x: x[0], chunks))
+            start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+        return jax.lax.scan(add, start, chunks)[0]
+
+    return lifted
 
 
 def over_devices(

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs import instant_small, mipnerf_small, nerf_small
@@ -24,11 +25,14 @@ def work(request):
 
 def test_lifted_and_hand_batched_gradients_agree(work):
     lifted, batched = (
-        jax.jit(jax.value_and_grad(loss))(work.state.params) for loss in (work.lifted_loss, work.hand_batched_loss)
+        jax.jit(jax.value_and_grad(loss))(work.state.params, *work.batch) for loss in (work.lifted_loss, work.hand_batched_loss)
     )
     assert float(lifted[0]) == pytest.approx(float(batched[0]), rel=1e-5)
-    for a, b in zip(*map(jax.tree.leaves, (lifted[1], batched[1])), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-12)
+    difference = jax.tree.map(jnp.subtract, lifted[1], batched[1])
+    assert optax.tree.norm(difference) <= 2e-5 * optax.tree.norm(batched[1])
+    # Rounding alone may move an activation across the kink of its ReLU, and small gradients behind it with it.
+    for a, b in zip(*map(jax.tree.leaves, (difference, batched[1])), strict=True):
+        assert jnp.abs(a).max() <= 2e-3 * jnp.abs(b).max()
 
 
 def test_lifted_and_hand_batched_pictures_agree(work):
@@ -38,7 +42,7 @@ def test_lifted_and_hand_batched_pictures_agree(work):
 
 def test_both_do_the_same_products(work):
     losses = (work.lifted_loss, work.hand_batched_loss)
-    lifted, batched = (timing.matmul_flops(jax.grad(loss), work.state.params) for loss in losses)
+    lifted, batched = (timing.matmul_flops(jax.grad(loss), work.state.params, *work.batch) for loss in losses)
     assert lifted == batched > 0
 
 

@@ -34,7 +34,7 @@ def set_entry(config, dotted, value):
         *[(name, math.nan) for name in RANGES],
         *[(name, True) for name in ('num_steps', 'data.factor')],
         *[(name, None) for name in RANGES if not RANGES[name].is_optional],
-        *[(name, 0) for name in ('num_steps', 'video.num_frames', 'optimizer.learning_rate', 'data.factor', 'remat_rays')],
+        *[(name, 0) for name in ('num_steps', 'video.num_frames', 'optimizer.learning_rate', 'data.factor', 'ray_chunk')],
         *[('seed', 2**32), ('data.width', 10**6), ('video.fps', 10**6), ('batch_size', 2**31), ('keep_steps', (0,))],
         *[('model.num_samples', 0), ('model.width', -1), ('model.depth', 10**9), ('model.position_degree', -1)],
         *[('losses.mse', math.inf), ('losses.mse', -1.0), ('data.far', 1e31), ('optimizer.clip_norm', 0.0)],

@@ -193,7 +193,7 @@ def test_packages_import_nothing_when_imported(module):
 def test_only_the_lift_says_vmap_and_pmap(module):
     for node in ast.walk(parsed(module)):
         word = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ''
-        lifts = word.split('.')[-1] in ('vmap', 'pmap') or word.endswith('lax.map')
+        lifts = word.split('.')[-1] in ('vmap', 'pmap') or word.endswith(('lax.map', 'lax.scan'))
         assert not lifts, f'{module}:{node.lineno} says {word}: only nerf/lifting.py lifts'
 
 

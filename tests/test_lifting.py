@@ -224,6 +224,28 @@ def test_chunks_bound_what_is_held_at_once():
     assert sorted(products(jaxpr, 'flat_dot')) == [((2, 3), (3, 4)), ((4, 3), (3, 4))]
 
 
+@pytest.mark.parametrize('chunk', [1, 3, 4, 7, 12, 100])
+def test_sums_over_chunks_are_the_sums_over_all_rays(chunk):
+    def sums(rays, keys):
+        noise = lifting.over_rays(jax.random.uniform)(keys)
+        return {'moments': (jnp.sum(rays['x'], 0), jnp.sum(rays['x'] ** 2)), 'noise': jnp.sum(noise)}
+
+    rays, keys = {'x': jnp.arange(36.0).reshape(12, 3)}, jax.random.split(jax.random.key(0), 12)
+    found = jax.jit(lifting.sum_over_chunks(sums, chunk))(rays, keys)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, sums(rays, keys))
+
+
+@pytest.mark.parametrize(('rays', 'chunk', 'sizes'), [(12, 4, {4}), (10, 4, {4, 2}), (9, 4, {3}), (3, 4, {3}), (4, 4, {4})])
+def test_a_sum_over_chunks_bounds_what_is_held_at_once_in_few_sizes(rays, chunk, sizes):
+    def gradient(x):
+        return jax.grad(lambda kernel: jnp.sum(lifting.over_rays(flat_dot, (0, None))(x, kernel) ** 2))(KERNEL)
+
+    x = jnp.ones((rays, 3))
+    jaxpr = jax.make_jaxpr(lifting.sum_over_chunks(gradient, chunk))(x)
+    assert {x[0] for x, _ in products(jaxpr, 'flat_outer')} == sizes
+    np.testing.assert_allclose(lifting.sum_over_chunks(gradient, chunk)(x), gradient(x), rtol=1e-5)
+
+
 def test_replicate_and_back():
     tree = {'a': jnp.arange(3), 'b': (jnp.float32(2.0),)}
     copies = lifting.replicate(tree)
@@ -250,7 +272,8 @@ def total(kernel, x):
     return jnp.sum(jnp.sin(lift(x, kernel)))
 
 def of_device(kernel, x):
-    return lifting.device_index(), lifting.sum_over_devices({'g': jax.grad(total)(kernel, x), 'n': jnp.float32(x.shape[0])})
+    gradient = lifting.sum_over_chunks(lambda x: jax.grad(total)(kernel, x), 1)(x)
+    return lifting.device_index(), lifting.sum_over_devices({'g': gradient, 'n': jnp.float32(x.shape[0])})
 
 index, sums = lifting.over_devices(of_device)(lifting.replicate(kernel), lifting.shard(x))
 shared = lifting.over_devices(of_device, in_axes=(None, 0))(kernel, lifting.shard(x))[1]

@@ -26,6 +26,7 @@ from nerf.config import resolve
 from nerf.data.formats import load_scene
 from nerf.data.options import options_of
 from nerf.errors import UserError
+from nerf.host import accelerators
 from nerf.host import flags as commands
 from nerf.host.console import set_up_logging
 
@@ -100,6 +101,7 @@ def with_config(what: str, config: Any, path: str) -> dict[str, Any]:
         processes.begin_again_with(processes.AHEAD)
         return compile_ahead(config, _PLATFORM.value, describe_devices(_PLATFORM.value, _TOPOLOGY.value))
     commands.keep_compiled()
+    accelerators.warn_of_slow_scatter()
     if what == 'speed':
         figures = measure(config, _PAIRS.value)
     elif what == 'breakdown':

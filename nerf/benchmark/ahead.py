@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 from flax import linen as nn
 
 from nerf import lifting
 from nerf.benchmark import timing
 from nerf.benchmark.chips import GIB, Chip, chip_of
+from nerf.config import resolve
 from nerf.data import procedural
 from nerf.data.feed.batches import pixel_batch
 from nerf.errors import UserError
@@ -24,7 +26,7 @@ from nerf.ray.structs import Array
 from nerf.render.image import default_chunk
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import TrainState, init_state
-from nerf.train.step import make_train_step
+from nerf.train.step import default_ray_chunk, make_train_step
 
 USABLE = 0.9  # share of a chip's memory that a program may ask for: the rest is the runtime's
 
@@ -32,7 +34,7 @@ USABLE = 0.9  # share of a chip's memory that a program may ask for: the rest is
 class Programs:
     """The two programs of a config by shapes alone, and their arguments on a number of devices."""
 
-    def __init__(self, config: Any, devices: int) -> None:
+    def __init__(self, config: Any, devices: int, platform: str) -> None:
         """Compute shapes; the cameras are the built-in scene's.
 
         Raises:
@@ -40,13 +42,14 @@ class Programs:
         """
         if config.batch_size % devices:
             raise UserError(f'config.batch_size = {config.batch_size}: expected a multiple of the {devices} devices')
-        self.config, self._devices = config, devices
-        self.rays = config.batch_size // devices
+        self._devices, self.rays = devices, config.batch_size // devices
         self.model: nn.Module = make_model(config.model_name, config.model)
         self.optimizer = make_optimizer(config)
         scene = procedural.load(16)
         start = lambda: init_state(self.model, self.optimizer, scene.cameras, config.seed, tuple(config.photos))  # noqa: E731
         self.state: TrainState = jax.eval_shape(start)
+        chunk = config.ray_chunk or default_ray_chunk(self.model, self.state.params, platform)
+        self.config = resolve(ml_collections.ConfigDict({**config, 'ray_chunk': chunk}))
         self._cameras = shapes_of(scene.cameras)
         self._pixel = shapes_of(jax.tree.map(lambda x: x[0], pixel_batch(scene, scene.indices('train'), 0, 0, 1)))
 
@@ -84,7 +87,7 @@ def shapes_of(tree: Any) -> Any:
 def compile_ahead(config: Any, platform: str, devices: Sequence[Any]) -> dict[str, Any]:
     """Compile both programs of a config for devices that need not be there, and compute what binds each."""
     chip, chunk = chip_of(devices[0]), config.render_chunk or default_chunk(platform)
-    programs = Programs(config, len(devices))
+    programs = Programs(config, len(devices), platform)
     hosts = len({device.process_index for device in devices})
     figures: dict[str, Any] = {'devices': f'{len(devices)} x {devices[0].device_kind}, {hosts} host{"s" * (hosts > 1)}'}
     parts = {'train': (programs.rays, programs.training()), 'render': (chunk, programs.rendering(chunk))}

@@ -37,7 +37,7 @@ def with_encoding_only(next_call: Callable, args: tuple, kwargs: dict, context: 
 def breakdown(work: Workload, times: int) -> dict[str, float]:
     """Milliseconds of each part of a step, up to the backward pass as the difference between a prefix of it and the next.
 
-    The whole step, compiled as one program, may be faster than its parts together.
+    The whole step, compiled as one program and computed in chunks of rays, may be faster than its parts together.
     """
     params = work.state.params
 
@@ -59,15 +59,18 @@ def breakdown(work: Workload, times: int) -> dict[str, float]:
         del params
         return lifting.over_rays(lambda pixel: cast(work.cameras.at(pixel.camera), pixel.xy))(work.pixels)
 
+    def loss(params: Any) -> Array:
+        return work.lifted_loss(params, *work.batch)
+
     prefixes = {
         'cast': rays,
         'sample': intercepted(without_network),
         'encode or look up': intercepted(with_encoding_only),
         'network': weights,
-        'composite and loss': work.lifted_loss,
-        'backward': jax.grad(work.lifted_loss),
+        'composite and loss': loss,
+        'backward': jax.grad(loss),
     }
-    gradient = jax.jit(jax.grad(work.lifted_loss))(params)
+    gradient = jax.jit(jax.grad(loss))(params)
     optimiser = jax.jit(lambda state, gradient: update(work.optimizer, state, {'model': gradient}))
     calls = {name: functools.partial(jax.jit(prefix), params) for name, prefix in prefixes.items()}
     calls |= {'optimiser': functools.partial(optimiser, work.state, gradient), 'whole step': work.training(work.lifted_loss)}

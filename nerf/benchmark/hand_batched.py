@@ -18,6 +18,7 @@ from nerf.fields.layers import Trunk
 from nerf.models.instant import COARSEST, PROPOSAL_GRID
 from nerf.ray.encodings import spherical_harmonics
 from nerf.ray.hashgrid import Grid
+from nerf.ray.maths import sin_or_cos
 from nerf.ray.structs import Array, Level, Ray
 
 EPS = float(jnp.finfo(jnp.float32).eps)
@@ -46,16 +47,16 @@ def mlp(params: Any, fields: Mapping[str, Any], encoded: Array, encoded_viewdirs
 
 
 def encode(x: Array, min_degree: int, max_degree: int) -> tuple[Array, Array]:
-    """Angles and their squared scales, [rows, k] -> [rows, k degrees] and [k degrees]."""
-    scales = 2.0 ** jnp.arange(min_degree, max_degree)
-    angles = (x[:, None, :] * scales[:, None]).reshape(x.shape[0], -1)
-    return angles, jnp.repeat(scales**2, x.shape[1])
+    """Sines and cosines, and the squared scales of their angles, [rows, k] -> [rows, 2 k degrees] and [2 k degrees]."""
+    scales = np.repeat(np.tile(2.0 ** np.arange(min_degree, max_degree), 2), x.shape[1]).astype(np.float32)
+    angles = scales * jnp.tile(x, 2 * (max_degree - min_degree))
+    is_cosine = np.arange(angles.shape[1]) >= angles.shape[1] // 2
+    return sin_or_cos(angles, np.broadcast_to(is_cosine, angles.shape)), scales**2
 
 
 def encode_viewdirs(viewdirs: Array, degree: int) -> Array:
     """Encode view directions, [rays, 3] -> [rays, 3 + 6 degree]."""
-    angles, _ = encode(viewdirs, 0, degree)
-    return jnp.concatenate([viewdirs, jnp.sin(angles), jnp.cos(angles)], axis=-1)
+    return jnp.concatenate([viewdirs, encode(viewdirs, 0, degree)[0]], axis=-1)
 
 
 def stratified(keys: Array | None, rays: int, num: int) -> Array:
@@ -120,9 +121,8 @@ def mipnerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], lis
         across = 1 - d**2 / jnp.sum(d**2, axis=-1, keepdims=True)
         cov_diagonal = t_var[:, :, None] * (d**2)[:, None] + r_var[:, :, None] * across[:, None]
 
-        angles, squared_scales = encode(mean.reshape(-1, 3), 0, fields['position_degree'])
-        fade = jnp.exp(-0.5 * squared_scales * jnp.tile(cov_diagonal.reshape(-1, 3), (1, fields['position_degree'])))
-        encoded = jnp.concatenate([fade * jnp.sin(angles), fade * jnp.cos(angles)], axis=-1)
+        waves, squared_scales = encode(mean.reshape(-1, 3), 0, fields['position_degree'])
+        encoded = waves * jnp.exp(-0.5 * squared_scales * jnp.tile(cov_diagonal.reshape(-1, 3), 2 * fields['position_degree']))
         viewdirs = encode_viewdirs(rays.viewdir, fields['view_degree'])
         raw_density, raw_rgb = mlp(params['coarse'], fields, encoded, viewdirs)
         density = nn.softplus(raw_density - 1).reshape(middle.shape)
@@ -151,8 +151,7 @@ def nerf(fields: Mapping[str, Any]) -> Callable[[Any, Ray, Array | None], list[L
     def look(params: Any, s: Array, rays: Ray) -> Level:
         t = rays.near[:, None] * (1 - s) + rays.far[:, None] * s
         points = (rays.origin[:, None] + t[:, :, None] * rays.direction[:, None]).reshape(-1, 3)
-        angles, _ = encode(points, 0, fields['position_degree'])
-        encoded = jnp.concatenate([points, jnp.sin(angles), jnp.cos(angles)], axis=-1)
+        encoded = jnp.concatenate([points, encode(points, 0, fields['position_degree'])[0]], axis=-1)
         raw_density, raw_rgb = mlp(params, fields, encoded, encode_viewdirs(rays.viewdir, fields['view_degree']))
         density, rgb = activation(raw_density).reshape(t.shape), nn.sigmoid(raw_rgb).reshape(*t.shape, 3)
         gaps = jnp.concatenate([t[:, 1:] - t[:, :-1], jnp.full_like(t[:, :1], 1e10)], axis=-1)

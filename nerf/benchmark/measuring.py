@@ -44,7 +44,7 @@ def measure(config: Any, pairs: int) -> dict[str, Any]:
     work = Workload(config)
     peak = timing.matmul_peak()
     train, memory = train_speed(work, pairs)
-    flops = timing.matmul_flops(jax.grad(work.lifted_loss), work.state.params)
+    flops = timing.matmul_flops(jax.grad(work.lifted_loss), work.state.params, *work.batch)
     figures = {
         'device': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
         'model': config.model_name,

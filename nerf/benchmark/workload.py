@@ -1,5 +1,6 @@
 """What is measured: one config's model on one batch of the built-in scene, lifted and written by hand for batches."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from nerf.ray.maths import split_key
 from nerf.ray.structs import Array, Pixel, RenderedPixel
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import TrainState, init_state
-from nerf.train.step import pixel_terms, update
+from nerf.train.step import default_ray_chunk, pixel_terms, update
 
 
 class Workload:
@@ -39,9 +40,10 @@ class Workload:
         self.pixels: Pixel = jax.tree.map(jnp.asarray, batch)
         self.cameras: Camera = jax.tree.map(jnp.asarray, self.scene.cameras)
         self.keys = jax.random.split(jax.random.key(1), config.batch_size)
+        self.batch = (self.pixels, self.keys)
 
-    def lifted_loss(self, params: Any) -> Array:
-        """Mean loss of the batch, written for one ray and lifted."""
+    def lifted_loss(self, params: Any, pixels: Pixel, keys: Array) -> Array:
+        """Sum of the losses of some pixels, written for one ray and lifted."""
         config = self.config
 
         def loss(pixel: Pixel, key: Array) -> Array:
@@ -49,10 +51,10 @@ class Workload:
             terms = pixel_terms(self.model, config, {'params': params}, camera, None, pixel, key, progress)
             return terms['loss']
 
-        return jnp.mean(lifting.over_rays(loss)(self.pixels, self.keys))
+        return jnp.sum(lifting.over_rays(loss)(pixels, keys))
 
-    def hand_batched_loss(self, params: Any) -> Array:
-        """Mean loss of the batch, with the model written for batches."""
+    def hand_batched_loss(self, params: Any, pixels: Pixel, keys: Array) -> Array:
+        """Sum of the losses of some pixels, with the model written for batches."""
         config = self.config
 
         def prepare(pixel: Pixel, key: Array) -> tuple:
@@ -63,7 +65,7 @@ class Workload:
                 background_colour(config.data.background, background_key),
             )
 
-        rays, keys, behind = lifting.over_rays(prepare)(self.pixels, self.keys)
+        rays, keys, behind = lifting.over_rays(prepare)(pixels, keys)
         levels = REFERENCES[config.model_name](config.model)(params, rays, keys)
 
         def loss(levels: list, ray: Any, pixel: Pixel, behind: Array) -> Array:
@@ -71,12 +73,18 @@ class Workload:
             rendered = RenderedPixel(ray, levels, renderings, target_colour(pixel, behind), jnp.zeros(()))
             return sum(weight * LOSSES[name](rendered) for name, weight in config.losses.items())
 
-        return jnp.mean(lifting.over_rays(loss)(levels, rays, self.pixels, behind))
+        return jnp.sum(lifting.over_rays(loss)(levels, rays, pixels, behind))
 
-    def training(self, loss: Callable[[Any], Array]) -> timing.Call:
-        """Compile one whole update with this loss."""
-        step = jax.jit(lambda state: update(self.optimizer, state, {'model': jax.grad(loss)(state.params)}))
-        return lambda: step(self.state)
+    def training(self, loss: Callable[[Any, Pixel, Array], Array]) -> timing.Call:
+        """Compile one whole update with this loss, whose gradient is computed in chunks of rays, as it is in training."""
+
+        def step(state: TrainState, batch: tuple) -> TrainState:
+            chunk = self.config.ray_chunk or default_ray_chunk(self.model, state.params)
+            gradient = lifting.sum_over_chunks(functools.partial(jax.grad(loss), state.params), chunk)(*batch)
+            return update(self.optimizer, state, {'model': jax.tree.map(lambda g: g / self.config.batch_size, gradient)})
+
+        call = jax.jit(step)
+        return lambda: call(self.state, self.batch)
 
     def lifted_render(self, params: Any, camera: Camera, xys: Array) -> Array:
         """Colours of the batch's pixels, written for one ray and lifted."""

@@ -5,21 +5,31 @@ import itertools
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from nerf.ray.maths import safe_cos, safe_sin
+from nerf.ray.maths import sin_or_cos
 from nerf.ray.structs import Gaussian, expect
 
+Degrees = Int[np.ndarray, 'degrees']
 
-def octaves(x: Float[Array, 'k'], min_degree: int, max_degree: int, step: int = 1) -> Float[Array, 'features']:
-    """Multiply x by the frequencies 2^l (octaves) for every `step`-th l in [min_degree, max_degree).
+
+def octaves(x: Float[Array, 'k'], degrees: Degrees) -> Float[Array, 'features']:
+    """Multiply x by the frequencies 2^l (octaves) for every l of `degrees`, in their order.
 
     Raises:
         ValueError: if given a batch of points.
     """
     expect('one point', x, None, lift='over_samples')
-    scales = 2.0 ** np.arange(min_degree, max_degree, step, dtype=np.float32)
-    return (scales[:, None] * x[None, :]).reshape(len(scales) * x.shape[0])
+    return np.repeat(2.0**degrees, x.shape[0]).astype(np.float32) * jnp.tile(x, len(degrees))
+
+
+def _for_sines_and_cosines(min_degree: int, max_degree: int, k: int) -> tuple[Degrees, np.ndarray]:
+    """The degrees of all sines, then of all cosines, and for each of the features of x [k] whether it is a cosine.
+
+    One expression for both, since a CPU computes two that are then joined several times as slowly.
+    """
+    degrees = np.tile(np.arange(min_degree, max_degree), 2)
+    return degrees, np.repeat([False, True], len(degrees) * k // 2)
 
 
 def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity: bool = False) -> Float[Array, 'features']:
@@ -33,9 +43,9 @@ def positional(x: Float[Array, 'k'], min_degree: int, max_degree: int, identity:
         ValueError: if given a batch of points.
     """
     expect('one point', x, None, lift='over_samples')
-    angles = octaves(x, min_degree, max_degree)
-    features = [safe_sin(angles), safe_cos(angles)]
-    return jnp.concatenate([x, *features] if identity else features)
+    degrees, is_cosine = _for_sines_and_cosines(min_degree, max_degree, x.shape[0])
+    features = sin_or_cos(octaves(x, degrees), is_cosine)
+    return jnp.concatenate([x, features]) if identity else features
 
 
 def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Array, '6*({max_degree}-{min_degree})']:
@@ -53,9 +63,9 @@ def integrated(gaussian: Gaussian, min_degree: int, max_degree: int) -> Float[Ar
 
 def _expected(mean: Array, variance: Array, min_degree: int, max_degree: int) -> Array:
     """E[sin(2^l x)] and E[cos(2^l x)] of normally distributed x, each [k], for all l, -> [2 k (max - min)]."""
-    angles = octaves(mean, min_degree, max_degree)
-    fade = jnp.exp(-0.5 * octaves(variance, 2 * min_degree, 2 * max_degree, 2))
-    return jnp.concatenate([fade * safe_sin(angles), fade * safe_cos(angles)])
+    degrees, is_cosine = _for_sines_and_cosines(min_degree, max_degree, mean.shape[0])
+    fade = jnp.exp(-0.5 * octaves(variance, 2 * degrees))
+    return fade * sin_or_cos(octaves(mean, degrees), is_cosine)
 
 
 @functools.cache

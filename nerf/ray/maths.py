@@ -2,11 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
 
 from nerf.ray.structs import expect
 
 Elements = Float[Array, '*shape']  # of functions that mean the same for every element, whatever the shape
+Bools = Bool[Array | np.ndarray, '*shape']
 MACHINE_EPS = float(jnp.finfo(jnp.float32).eps)
 
 
@@ -57,20 +59,45 @@ def exclusive_cumsum(x: Float[Array, 'n']) -> Float[Array, 'n']:
     return jnp.concatenate([jnp.zeros_like(x[:1]), jnp.cumsum(x[:-1])])
 
 
-def _range_reduced(x: Array) -> Array:
-    """x where it is small, else x modulo 100 pi: some TPUs return NaN for the sine of a huge argument."""
-    period = 100 * jnp.pi
-    return jnp.where(jnp.abs(x) < period, x, jnp.mod(x, period)) if jax.default_backend() == 'tpu' else x
+# pi in three parts, of which the first two have so few bits that their products with whole numbers up to 2^16 are exact.
+_PI_PARTS = (3.140625, 0.000965118408203125, 2.5351817e-06)
+# sin(r) = r + r^3 (c_0 + c_1 r^2 + ...) to 5e-9 for |r| <= pi / 2: least squares on Chebyshev nodes.
+_SINE = (-0.16666656732559204, 0.008333010599017143, -0.00019806188356596977, 2.599247636680957e-06)
 
 
-def safe_sin(x: Elements) -> Elements:
-    """Compute sin(x), elementwise, with the argument reduced first where the hardware needs that (TPU)."""
-    return jnp.sin(_range_reduced(x))
+def sin_or_cos(x: Elements, is_cosine: Bools) -> Elements:
+    """Compute sin(x), or cos(x) where `is_cosine`, elementwise, several times as fast as XLA's on a CPU.
+
+    With the whole number k nearest to x / pi and r = x - k pi: sin(x) = (-1)^k sin(r), and cos(x) = (-1)^k sin(pi / 2 - |r|).
+    In float32, right to 4e-7 for |x| <= 131,072, and so is the derivative; beyond, x itself is known to 0.01 at best, and both
+    are but finite and in [-1, 1]. All of it is ordinary arithmetic: some TPUs give NaN for the sine of a huge argument.
+    """
+    return _sin_or_cos(x, is_cosine)
 
 
-def safe_cos(x: Elements) -> Elements:
-    """Compute cos(x), elementwise, with the argument reduced first where the hardware needs that (TPU)."""
-    return jnp.cos(_range_reduced(x))
+@jax.custom_jvp
+def _sin_or_cos(x: Array, is_cosine: Array | np.ndarray) -> Array:
+    if x.dtype != jnp.float32:
+        return jnp.where(is_cosine, jnp.cos(x), jnp.sin(x))
+    k = jnp.round(x * np.float32(1 / np.pi))
+    r = x
+    for part in _PI_PARTS:
+        r = r - k * np.float32(part)
+    r = jnp.where(is_cosine, np.float32(np.pi / 2) - jnp.abs(r), r)
+    square = r * r
+    series = jnp.full_like(r, _SINE[-1])
+    for coefficient in _SINE[-2::-1]:
+        series = np.float32(coefficient) + square * series
+    sign = 1 - 2 * jnp.abs(k - 2 * jnp.round(0.5 * k))
+    # The clip takes rounding back to [-1, 1], and whatever the polynomial gives where r has run out of bits.
+    return jnp.clip(sign * (r + r * square * series), -1.0, 1.0)
+
+
+@_sin_or_cos.defjvp
+def _slope(values: tuple, tangents: tuple) -> tuple[Array, Array]:
+    x, is_cosine = values
+    slope = _sin_or_cos(x, ~is_cosine)
+    return _sin_or_cos(x, is_cosine), jnp.where(is_cosine, -slope, slope) * tangents[0]
 
 
 def linear_to_srgb(linear: Elements) -> Elements:

@@ -1,6 +1,7 @@
 """One step of training: the loss of ONE pixel, lifted to a batch, and the update that follows from it."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from nerf.errors import unknown
 from nerf.fields.regularisers import REGULARISERS
-from nerf.lifting import device_index, in_chunks, over_rays, sum_over_devices
+from nerf.lifting import device_index, over_rays, sum_over_chunks, sum_over_devices
 from nerf.models.pixel import render_pixel
 from nerf.ray.background import background_colour, target_colour
 from nerf.ray.cameras import Camera
@@ -23,6 +24,8 @@ from nerf.ray.structs import Pixel, RenderedPixel, Scalar
 from nerf.train.state import TrainState, photo_of
 
 Metrics = dict[str, tuple[Array, Array]]
+# Of one layer, for all rays of a chunk, by backend (found by trying; for TPUs by compiling ahead of time); else 2^27.
+ACTIVATIONS = {'cpu': 2**20, 'tpu': 2**23}
 STATE_KEY = 2**32 - 1  # folded into the key of `update_state`: no ray of a batch has this number
 
 
@@ -58,6 +61,20 @@ def pixel_terms(
     return {'loss': loss, 'mse': squared_error(renderings[-1].rgb, rendered.target), 'acc': renderings[-1].acc}
 
 
+def default_ray_chunk(model: nn.Module, params: Any, backend: str | None = None) -> int:
+    """Return the rays whose gradient is computed at once on each device: a power of two, by backend and model.
+
+    So many that one layer's activations have `ACTIVATIONS` numbers, which stay in the cache of a CPU or the fast memory of a
+    TPU, and fill a GPU without filling its memory; but no fewer than have as many numbers as there are parameters, since the
+    gradient by these, which is long where there are large hash tables, is added up once per chunk.
+    """
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(params)]
+    samples = sum(getattr(model, level.count) for level in model.LEVELS)
+    widest = max((shape[-1] for shape in shapes if len(shape) > 1), default=1)
+    numbers = max(ACTIVATIONS.get(backend or jax.default_backend(), 2**27), sum(map(math.prod, shapes)))
+    return 2 ** max(0, round(math.log2(numbers / (samples * widest))))
+
+
 def make_train_step(
     model: nn.Module, optimizer: optax.GradientTransformation, config: Any
 ) -> Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]]:
@@ -70,8 +87,8 @@ def make_train_step(
     Args:
         model: see `nerf.models.protocol.Model`.
         optimizer: see `nerf.train.optimizer`.
-        config: resolved; of it `losses`, `regularisers`, `data.background`, `num_steps`, `seed` and `remat_rays`: with the
-            last, only so many rays are in memory at once, and the backward pass computes them again, chunk by chunk.
+        config: resolved; of it `losses`, `regularisers`, `data.background`, `num_steps`, `seed` and `ray_chunk`: the rays whose
+            gradient is computed at once, for any number of which the step is the same up to rounding.
     """
 
     def step(state: TrainState, pixels: Pixel, cameras: Camera) -> tuple[TrainState, Metrics]:
@@ -82,7 +99,7 @@ def make_train_step(
 
         def terms_of(trainable: Any, pixel: Pixel, number: Int[Array, '']) -> dict[str, Array]:
             photos = {name: table for name, table in trainable.items() if name != 'model'}
-            return pixel_terms(
+            terms = pixel_terms(
                 model,
                 config,
                 {'params': trainable['model'], 'state': state.state},
@@ -92,20 +109,26 @@ def make_train_step(
                 jax.random.fold_in(step_key, number),
                 progress,
             )
+            return {name: pixel.weight * term for name, term in terms.items()}
 
-        def total(trainable: Any) -> tuple[Array, dict[str, Array]]:
-            one = functools.partial(terms_of, trainable)
-            lifted = in_chunks(jax.checkpoint(one), config.remat_rays) if config.remat_rays else over_rays(one)
-            terms = lifted(pixels, numbers)
-            sums = {name: jnp.sum(pixels.weight * term) for name, term in terms.items()}
-            # A sum over devices follows, divided by the sum of the weights: so the regularisers count once.
-            weight = jnp.sum(pixels.weight)
-            for name, share in config.regularisers.items():
-                sums['loss'] += weight * share * REGULARISERS[name](trainable['model'])
-            return sums['loss'], sums
+        def sums_of(pixels: Pixel, numbers: Int[Array, 'rays']) -> tuple[Any, dict[str, Array]]:
+            """Gradient of the sum of the losses of some pixels, and the sums of their terms."""
 
-        gradient, sums = jax.grad(total, has_aux=True)(state.trainable)
+            def total(trainable: Any) -> tuple[Array, dict[str, Array]]:
+                terms = over_rays(functools.partial(terms_of, trainable))(pixels, numbers)
+                sums = {name: jnp.sum(term) for name, term in terms.items()}
+                return sums['loss'], sums
+
+            return jax.grad(total, has_aux=True)(state.trainable)
+
+        chunk = config.ray_chunk or default_ray_chunk(model, state.params)
+        gradient, sums = sum_over_chunks(sums_of, chunk)(pixels, numbers)
+        # A sum over devices follows, divided by the sum of the weights: so the regularisers count once.
         weight = jnp.sum(pixels.weight)
+        for name, share in config.regularisers.items():
+            value, slope = jax.value_and_grad(REGULARISERS[name])(state.params)
+            sums['loss'] += weight * share * value
+            gradient['model'] = jax.tree.map(lambda g, s, share=share: g + weight * share * s, gradient['model'], slope)
         global_gradient, global_weight = sum_over_devices((gradient, weight))
         gradient = jax.tree.map(lambda g: g / global_weight, global_gradient)
         metrics = {name: (term, weight) for name, term in sums.items()}

@@ -36,7 +36,7 @@ def test_what_binds_and_whether_it_fits():
 
 @pytest.mark.parametrize('module', [nerf_small, mipnerf_small, mipnerf360_small, instant_small])
 def test_training_lowers_for_accelerators_with_flat_products(module):
-    step, arguments = ahead.Programs(small(module), 1).training()
+    step, arguments = ahead.Programs(small(module), 1, 'tpu').training()
     lifted = jax.jit(jax.vmap(step, axis_name='devices'))
     text = lifted.trace(*arguments).lower(lowering_platforms=('tpu', 'cuda')).as_text()
     # Those of poses are exact, and small.
@@ -49,7 +49,7 @@ def test_training_lowers_for_accelerators_with_flat_products(module):
 
 
 def test_one_compiled_program_of_each_kind_on_the_devices_at_hand():
-    programs = ahead.Programs(small(instant_small), 1)
+    programs = ahead.Programs(small(instant_small), 1, 'tpu')
     step, (variables, camera, xys) = programs.rendering(16)
     assert xys.shape == (1, 16, 2)
     assert jax.eval_shape(jax.vmap(step), variables, camera, xys).shape == (1, 16, 3)
@@ -61,7 +61,7 @@ def test_one_compiled_program_of_each_kind_on_the_devices_at_hand():
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(UserError, match=r'^config.batch_size = 64: expected a multiple of the 3 devices$'):
-        ahead.Programs(small(nerf_small), 3)
+        ahead.Programs(small(nerf_small), 3, 'tpu')
 
 
 def test_devices_that_are_not_known(monkeypatch):

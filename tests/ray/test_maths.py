@@ -55,23 +55,56 @@ def test_exclusive_cumsum_ignores_what_comes_last():
     np.testing.assert_array_equal(jax.grad(lambda x: maths.exclusive_cumsum(x)[2])(huge), [1, 1, 0])
 
 
-@pytest.mark.parametrize('backend', ['cpu', 'tpu'])
-@pytest.mark.parametrize('x', [0.0, 1.0, -300.0, 320.0, -1e4, 1e6])
-def test_safe_sine_and_cosine(backend, x, monkeypatch):
-    monkeypatch.setattr(maths.jax, 'default_backend', lambda: backend)
-    exact = np.float64(np.float32(x))
-    # The reduction's period is rounded to float32, which costs 1e-5 for each of its turns.
-    tolerance = 1e-6 if backend == 'cpu' or abs(x) < 314 else 3e-8 * abs(x)
-    np.testing.assert_allclose(maths.safe_sin(jnp.float32(x)), np.sin(exact), atol=tolerance)
-    np.testing.assert_allclose(maths.safe_cos(jnp.float32(x)), np.cos(exact), atol=tolerance)
-    np.testing.assert_allclose(jax.grad(maths.safe_sin)(jnp.float32(x)), np.cos(exact), atol=tolerance)
+REACH = 131_072  # up to which sines and cosines are right
 
 
-def test_range_reduction_is_used_where_hardware_needs_it(monkeypatch):
-    monkeypatch.setattr(maths.jax, 'default_backend', lambda: 'tpu')
-    reduced = maths._range_reduced(jnp.array([1.0, -314.0, 1e5, -1e5]))
-    np.testing.assert_array_equal(reduced[:2], [1, -314])
-    assert float(jnp.max(jnp.abs(reduced))) <= 314.16
+def hard_angles():
+    """Angles over the whole range: at random, near multiples of pi / 2 (where the quadrant changes), and the ends."""
+    rng = np.random.default_rng(0)
+    turns = 0.5 * np.pi * np.arange(-83_443, 83_444)
+    angles = [rng.uniform(-REACH, REACH, 300_000), rng.uniform(-10, 10, 100_000), turns, 10.0 ** rng.uniform(-40, 0, 1000)]
+    x = np.concatenate([*angles, [0.0, REACH, -REACH]]).astype(np.float32)
+    return np.clip(np.concatenate([x, np.nextafter(x, np.float32(np.inf))]), -REACH, REACH)
+
+
+def value_and_slope(x, is_cosine):
+    flags, ones = np.full(x.shape, is_cosine), jnp.ones_like(x)
+    return jax.jvp(lambda x: maths.sin_or_cos(x, flags), (x,), (ones,))
+
+
+@pytest.mark.parametrize('is_cosine', [False, True])
+@pytest.mark.parametrize('compiled', [True, False])
+def test_sine_and_cosine_of_the_float32_argument_and_their_slopes(is_cosine, compiled):
+    # Without jit, no multiplication and addition are done as one, as on a machine that cannot.
+    x = hard_angles()
+    call = jax.jit(value_and_slope, static_argnums=1) if compiled else value_and_slope
+    value, slope = (np.asarray(found, np.float64) for found in call(jnp.asarray(x), is_cosine))
+    exact = x.astype(np.float64)
+    expected = (np.cos(exact), -np.sin(exact)) if is_cosine else (np.sin(exact), np.cos(exact))
+    np.testing.assert_allclose(value, expected[0], rtol=0, atol=4e-7)
+    np.testing.assert_allclose(slope, expected[1], rtol=0, atol=4e-7)
+    assert max(np.abs(value).max(), np.abs(slope).max()) <= 1
+
+
+@pytest.mark.parametrize('is_cosine', [False, True])
+def test_sine_and_cosine_of_huge_arguments_stay_bounded(is_cosine):
+    x = (10 ** np.random.default_rng(1).uniform(5, 38, 100_000)).astype(np.float32)
+    for found in jax.jit(value_and_slope, static_argnums=1)(np.concatenate([x, -x]), is_cosine):
+        assert np.abs(found).max() <= 1  # NaN is not
+
+
+def test_sine_and_cosine_have_all_derivatives_in_both_modes():
+    for is_cosine, expected in ((False, -np.sin(0.7)), (True, -np.cos(0.7))):
+        for curvature in (jax.grad(jax.grad(maths.sin_or_cos)), jax.jacfwd(jax.jacrev(maths.sin_or_cos))):
+            np.testing.assert_allclose(curvature(jnp.float32(0.7), jnp.bool_(is_cosine)), expected, rtol=1e-6)
+    assert np.isnan(maths.sin_or_cos(jnp.float32(np.nan), jnp.bool_(False)))
+
+
+def test_sine_and_cosine_in_float64_are_exact():
+    with jax.enable_x64(True):
+        x = jnp.float64(12345.6)
+        np.testing.assert_allclose(maths.sin_or_cos(x, jnp.bool_(False)), np.sin(12345.6), rtol=1e-14)
+        np.testing.assert_allclose(jax.grad(maths.sin_or_cos)(x, jnp.bool_(True)), -np.sin(12345.6), rtol=1e-14)
 
 
 def test_srgb_known_values_and_both_pieces():

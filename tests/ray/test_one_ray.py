@@ -138,7 +138,7 @@ EXAMPLES: dict[str, list[Example]] = {
     ],
     'contraction.contract': [Example(contraction.contract, (POINT,)), Example(contraction.contract, (POINT / 4,))],
     'contraction.expand': [Example(contraction.expand, (POINT,)), Example(contraction.expand, (POINT / 4,))],
-    'encodings.octaves': [Example(lambda x: encodings.octaves(x, 1, 4), (POINT,))],
+    'encodings.octaves': [Example(lambda x: encodings.octaves(x, np.arange(1, 4)), (POINT,))],
     'encodings.positional': [
         Example(lambda x: encodings.positional(x, 0, 4), (POINT,)),
         Example(lambda x: encodings.positional(x, 1, 4, identity=True), (POINT,)),
@@ -166,8 +166,7 @@ EXAMPLES: dict[str, list[Example]] = {
         Example(maths.matmul, (CAMERA.camera_to_world.T, CAMERA.camera_to_world)),
     ],
     'maths.exclusive_cumsum': [Example(maths.exclusive_cumsum, (POSTS,))],
-    'maths.safe_sin': [Example(maths.safe_sin, (jnp.float32(2.0),), ELEMENTWISE)],
-    'maths.safe_cos': [Example(maths.safe_cos, (jnp.float32(2.0),), ELEMENTWISE)],
+    'maths.sin_or_cos': [Example(maths.sin_or_cos, (jnp.float32(2.0), jnp.bool_(is_cos)), ELEMENTWISE) for is_cos in (0, 1)],
     'maths.linear_to_srgb': [Example(maths.linear_to_srgb, (jnp.float32(0.3),), ELEMENTWISE)],
     'maths.srgb_to_linear': [Example(maths.srgb_to_linear, (jnp.float32(0.3),), ELEMENTWISE)],
     'maths.split_key': [

@@ -1,18 +1,20 @@
 import functools
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from configs import tiny
+from configs import instant_blender, instant_small, mipnerf_blender, mipnerf_small, tiny
 from nerf import lifting
 from nerf.config import resolve
 from nerf.errors import UserError
 from nerf.models import make_model
 from nerf.ray.background import background_colour, target_colour
-from nerf.ray.cameras import intrinsics
+from nerf.ray.cameras import cast, intrinsics
+from nerf.ray.photos import PHOTO_NUMBERS, PhotoNumbers
 from nerf.ray.structs import Pixel
 from nerf.train import step as train_step
 from nerf.train.optimizer import clip_networks, learning_rate, make_optimizer
@@ -175,15 +177,77 @@ def test_randomness_depends_on_the_step_and_on_the_ray(setting):
     assert later != first[0]
 
 
-def test_rays_computed_twice_in_chunks_give_the_same_step(setting):
-    state, take = setting
-    _, take_in_chunks = make_setting(make_config(remat_rays=3))
-    found, metrics = take_in_chunks(state, some_pixels(8))
-    expected, expected_metrics = take(state, some_pixels(8))
-    assert metrics['loss'][0] == pytest.approx(expected_metrics['loss'][0], rel=1e-5)
-    moments = [jax.tree.leaves(optax.tree.get(each.opt_state, 'mu')) for each in (found, expected)]
-    for a, b in zip(*moments, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-8)
+ALL = 2**20  # rays at a time, more than there are
+
+
+def first_moments(state):
+    return jax.flatten_util.ravel_pytree([moment for _, moment in optax.tree.get_all_with_path(state.opt_state, 'mu')])[0]
+
+
+@functools.cache
+def in_chunks(chunk, name='mipnerf'):
+    config = make_config(ray_chunk=chunk)
+    if name == 'instant':
+        config = instant_small.get_config('')
+        config.optimizer.update(OPTIONS)
+        config.ray_chunk, config.data.background = chunk, 'white'
+        config.model.num_proposal = config.model.num_samples = config.model.log2_rows = 8
+        config = resolve(config)
+    return make_setting(config)
+
+
+def assert_same_step(found, expected):
+    (found, metrics), (expected, expected_metrics) = found, expected
+    difference = np.linalg.norm(first_moments(found) - first_moments(expected))
+    assert difference <= 1e-5 * np.linalg.norm(first_moments(expected)) > 0
+    for name, (term, weight) in metrics.items():
+        assert term == pytest.approx(expected_metrics[name][0], rel=1e-5)
+        assert weight == pytest.approx(expected_metrics[name][1])
+
+
+@pytest.mark.parametrize(('name', 'chunk'), [('mipnerf', 1), ('mipnerf', 7), ('mipnerf', 64), ('instant', 7)])
+def test_the_gradient_is_the_same_in_chunks_of_any_size(name, chunk):
+    pixels = some_pixels(64, weight=np.linspace(0, 2, 64))
+    found, expected = ((take, state) for state, take in (in_chunks(chunk, name), in_chunks(ALL, name)))
+    assert_same_step(*(take(state, pixels) for take, state in (found, expected)))
+
+
+def test_fifty_steps_in_chunks_lead_to_the_same_parameters():
+    ends = []
+    for state, take in (in_chunks(ALL), in_chunks(7)):
+        for _ in range(50):
+            state, _ = take(state, some_pixels(64))
+        ends.append(jax.flatten_util.ravel_pytree(state.params)[0])
+    assert np.linalg.norm(ends[0] - ends[1]) <= 1e-4 * np.linalg.norm(ends[0])
+
+
+def test_photos_and_regularisers_count_once_in_chunks_too(monkeypatch):
+    monkeypatch.setitem(PHOTO_NUMBERS, 'gain', PhotoNumbers(3, 1.0, colour=lambda rgb, gain: rgb * gain))
+    extras = {'photos': {'gain': {}}, 'regularisers': {'squared_kernels': 0.5}}
+    settings = [make_setting(make_config(ray_chunk=chunk, **extras)) for chunk in (7, ALL)]
+    found, expected = (take(state, some_pixels(64)) for state, take in settings)
+    assert_same_step(found, expected)
+    assert 'gain' in str(optax.tree.get_all_with_path(expected[0].opt_state, 'mu'))
+
+
+@pytest.mark.parametrize(
+    ('backend', 'module', 'rays'),
+    [
+        ('cpu', mipnerf_small, 256),
+        ('cpu', mipnerf_blender, 16),
+        ('cpu', instant_small, 256),
+        ('cpu', instant_blender, 2048),  # its table has 12 M numbers, and its gradient is added up once per chunk
+        ('tpu', mipnerf_blender, 128),
+        ('cuda', mipnerf_blender, 2048),
+    ],
+)
+def test_the_chunk_follows_from_backend_and_model(backend, module, rays, monkeypatch):
+    config = module.get_config('')
+    model = make_model(config.model_name, resolve(config).model)
+    ray = cast(jax.tree.map(lambda field: jnp.asarray(field[0]), camera_stack()), jnp.zeros(2))
+    params = jax.eval_shape(model.init, jax.random.key(0), ray)['params']
+    monkeypatch.setattr(train_step.jax, 'default_backend', lambda: backend)
+    assert train_step.default_ray_chunk(model, params) == rays
 
 
 def test_a_regulariser_counts_once_whatever_the_pixels_weigh():
