@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,15 +8,19 @@ import pytest
 from configs import tiny
 from nerf import lifting
 from nerf.config import resolve
-from nerf.data.scene import stack_cameras
+from nerf.data import procedural
+from nerf.data.scene import Scene, stack_cameras
 from nerf.export.grid import corners
 from nerf.models import make_model
 from nerf.ray.cameras import cast
 from nerf.ray.occupancy import Occupancy, intersect_box
 from nerf.train.optimizer import make_optimizer
 from nerf.train.state import init_state
+from nerf.viewer import stage as stages
 from nerf.viewer.crop import crop_limits, cropped, flag_of
+from nerf.viewer.panel import Panel
 from nerf.viewer.pictures import Pictures, Settings
+from nerf.viewer.session import Sessions
 from nerf.viewer.views import View, from_browser
 
 
@@ -126,3 +132,15 @@ def test_a_page_draws_its_box_and_shows_the_command(page, stage):
     assert sessions.next_request(0).settings.crop is None
     assert client.removed[-1] == '/crop'
     assert not said.content.startswith('Export')
+
+
+def test_in_ndc_there_is_no_box(stage, new_client, monkeypatch):
+    client = new_client()
+    Panel(client, dataclasses.replace(stage, crop=None), Sessions())
+    assert 'Crop the scene' not in client.controls
+    names, split, cameras = procedural.views(16)
+    cameras = cameras.replace(ndc=np.ones((len(names), 2), np.float32))
+    monkeypatch.setattr(stages, 'beginning', lambda *args: stage.beginning)
+    scene = Scene(names, split, np.zeros((0, 4), np.uint8), cameras)
+    config = resolve(tiny.get_config())
+    assert stages.make_stage(make_model(config.model_name, config.model), scene, config, 'x').crop is None

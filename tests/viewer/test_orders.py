@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from imageio_ffmpeg import count_frames_and_secs
 
 from nerf.data import procedural
 from nerf.errors import UserError
@@ -139,7 +140,7 @@ def test_an_order_is_rendered_as_the_task_does_with_its_progress_on_the_pages(jo
     with shared_progress(sessions.report_progress):
         (video,) = viewing.render_order(job, order, sessions, 'pictures')
         assert video == tmp_path / 'render/video/file_step_7/rgb.mp4'
-        assert video.stat().st_size > 0
+        assert count_frames_and_secs(video) == (3, pytest.approx(0.2))  # as fast as the path says
         assert len(answered) == 3  # browsers see other pictures meanwhile
         assert [share for _, share in heard] == [pytest.approx(1 / 3), None, None]
         assert [text[:16] for text, _ in heard] == ['video frames 1/3', 'video frames 3/3', 'trained, 7 steps']

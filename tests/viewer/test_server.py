@@ -1,6 +1,7 @@
 import socket
 import sys
 import urllib.request
+import warnings
 
 import imageio.v3 as imageio
 import numpy as np
@@ -34,6 +35,13 @@ def test_the_page_is_served_to_this_machine_alone(stage, said, capsys):
     assert capsys.readouterr().out == ''
     with pytest.raises(OSError, match='refused'):
         urllib.request.urlopen(f'http://127.0.0.1:{port}')
+
+
+def test_a_page_that_closes_is_nothing_to_warn_of(stage):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        with serving(stage, Sessions(), ANY):
+            warnings.warn('Queued a BackgroundImageMessage on a closed connection (by a handle)', stacklevel=1)
 
 
 def test_other_machines_are_let_in_with_a_warning(stage, said):

@@ -7,6 +7,7 @@ import pytest
 
 from nerf import run as running
 from nerf.host import processes
+from nerf.host.console import Progress
 from nerf.host.processes import Interrupted, Interruption
 from nerf.tasks.job import TaskOptions
 from nerf.viewer import watching
@@ -85,6 +86,8 @@ def test_pages_of_a_training_are_served_on_until_the_user_stops(stage, monkeypat
 
     def serve(sessions, pictures, variables, interruption, render):
         made.append((sessions, variables, interruption))
+        made.append(sessions.reported)
+        Progress('video frames', 1, is_quiet=True).advance()
 
     monkeypatch.setattr(viewing, 'serve', serve)
     config = types.SimpleNamespace(scene_type='unbounded', render_chunk=None)
@@ -99,8 +102,23 @@ def test_pages_of_a_training_are_served_on_until_the_user_stops(stage, monkeypat
         folder=stage.model_dir / 'render',
     )
     viewing.view(job)
-    prepared, *opened, (served, variables, interruption) = made
+    prepared, *opened, (served, variables, interruption), reported = made
     assert prepared == 'variables'
     assert len(opened) == (not is_training)
-    assert (variables, interruption, served.reported) == ('variables', user, ('trained, 7 steps', None))
+    assert (variables, interruption, reported) == ('variables', user, ('trained, 7 steps', None))
+    assert served.reported == (reported if is_training else ('video frames 1/1', None))  # a training shares it already
     assert served is sessions or not is_training
+
+
+def test_a_training_shows_its_progress_on_the_pages(monkeypatch):
+    for name in ('training', 'subject_of', 'make_stage', 'Pictures'):
+        monkeypatch.setattr(watching, name, lambda *args: None)
+    monkeypatch.setattr(watching, 'serving', lambda *args: contextlib.nullcontext())
+    data = types.SimpleNamespace(background='white')
+    config = types.SimpleNamespace(data=data, scene_type='object', render_chunk=None)
+    with watching.watching('address', None, None, config, 'x') as watcher:
+        progress = Progress('training', 4, is_quiet=True)
+        progress.advance('9.30 dB')
+        assert watcher.sessions.reported == ('training 1/4, 9.30 dB', 0.25)
+    with watching.watching(None, None, None, config, 'x') as watcher:
+        assert watcher is None
