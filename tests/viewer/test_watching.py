@@ -10,6 +10,7 @@ from nerf.host import processes
 from nerf.host.console import Progress
 from nerf.host.processes import Interrupted, Interruption
 from nerf.tasks.job import TaskOptions
+from nerf.train import loop
 from nerf.viewer import watching
 from nerf.viewer.session import Sessions
 from nerf.viewer.watching import Attentive
@@ -44,7 +45,7 @@ def trained(monkeypatch):
         state.step = made.step
         return state
 
-    monkeypatch.setattr(running, 'train', train)
+    monkeypatch.setattr(loop, 'train', train)
     monkeypatch.setattr(running, 'save_run', lambda *args: ())
     monkeypatch.setattr(running, 'training_digest', lambda scene: '')
     monkeypatch.setattr(running, 'run_tasks', lambda names, *args: made.ran.append((names, *args)))
