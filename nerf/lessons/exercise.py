@@ -11,16 +11,24 @@ class NotAnsweredError(Exception):
     """The reader's function returns nothing yet."""
 
 
+def given(result: Any) -> Any:
+    """Return the result of a reader's function, as it is.
+
+    Raises:
+        NotAnsweredError: it is None or dots.
+    """
+    if result is None or result is ...:
+        raise NotAnsweredError
+    return result
+
+
 def call(function: Callable[..., Any], *args: Any) -> np.ndarray:
     """Call a reader's function, and return its result as numbers.
 
     Raises:
         NotAnsweredError: it returns None or dots.
     """
-    result = function(*args)
-    if result is None or result is ...:
-        raise NotAnsweredError
-    return np.asarray(result, np.float64)
+    return np.asarray(given(function(*args)), np.float64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nerf.ray.cameras import Camera, cast
 from nerf.ray.gaussians import frustum_to_gaussian
 from nerf.ray.structs import Level
 
@@ -35,7 +36,8 @@ def show(drawn: Figure, alt: str) -> None:
 
 def show_pictures(pictures: Mapping[str, np.ndarray], alt: str, inches: float = 2.2) -> None:
     """Show uint8 pictures in a row, framed, under their titles."""
-    drawn, axes = figure(1, len(pictures), (inches * len(pictures), inches + 0.35), squeeze=False)
+    lines = 1 + max(title.count('\n') for title in pictures)
+    drawn, axes = figure(1, len(pictures), (inches * len(pictures), inches + 0.15 + 0.2 * lines), squeeze=False)
     for axis, (title, picture) in zip(axes[0], pictures.items(), strict=True):
         axis.imshow(picture, cmap='gray', vmin=0, vmax=255)
         axis.set(title=title, xticks=[], yticks=[])
@@ -57,6 +59,7 @@ def sliders(draw: Callable[..., None], alt: str, size: tuple[float, float] = (2.
     for axis, value in zip(axes[0], values[first], strict=True):
         draw(axis, **{first: value}, **fixed)
         axis.set_title(f'{first} = {value:g}')
+        axis.label_outer()
     show(drawn, alt)
     try:
         import ipywidgets
@@ -144,3 +147,15 @@ def fading(axis: Axes, deviations: Sequence[float], max_degree: int = 12) -> Non
     axis.axhline(0.01, color='black', linewidth=0.8, linestyle=':')
     axis.set(xlabel='octave l', ylabel='amplitude left')
     axis.legend()
+
+
+def ray_fan(axis: Axes, camera: Camera, columns: int, rows: int, length: float = 1.0) -> None:
+    """Draw the rays of all pixels of a small camera in 3-D axes, up to t = `length`, and the image plane at t = 1."""
+    for y in range(rows):
+        for x in range(columns):
+            ray = cast(camera, jnp.array([x + 0.5, y + 0.5]))
+            ends = np.stack([ray.origin, ray.origin + length * ray.direction])
+            axis.plot(*ends.T, color=BLUE if (x, y) == (0, 0) else GREY, linewidth=2 if (x, y) == (0, 0) else 0.8)
+    corners = [(0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)]
+    plane = [cast(camera, jnp.array(corner, jnp.float32)) for corner in corners]
+    axis.plot(*np.stack([ray.origin + ray.direction for ray in plane]).T, color='black', linewidth=1)

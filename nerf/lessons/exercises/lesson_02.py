@@ -23,10 +23,9 @@ def _weights(density: np.ndarray, delta: np.ndarray) -> np.ndarray:
 
 def _weights_after_cut(cut: Callable[..., Any]) -> np.ndarray:
     """Cut the second interval at 1/4 with a reader's function; the weights, with those of the two parts added up."""
-    density, delta = cut(DENSITY, DELTA)
-    density, delta = call(lambda: density), call(lambda: delta)
-    if len(density) != 5 or len(delta) != 5:
-        raise ValueError(f'expected 5 densities and 5 lengths, found {len(density)} and {len(delta)}')
+    density, delta = call(cut, DENSITY, DELTA)
+    if len(density) != 5:
+        raise ValueError(f'expected 5 densities and 5 lengths, found {len(density)}')
     w = _weights(density, delta)
     return np.array([w[0], w[1] + w[2], w[3], w[4]])
 
