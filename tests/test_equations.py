@@ -72,3 +72,9 @@ def test_tags_of_notebooks_are_rows_that_name_the_notebook(path):
     for tag in set(re.findall(r'eq:[a-z0-9-]+', path.read_text())):
         assert tag in rows, tag
         assert rows[tag][5] == path.stem[:2]
+
+
+def test_tags_of_the_theory_are_rows():
+    tags = set(re.findall(r'`(eq:[a-z0-9-]+)`', (ROOT / 'docs/theory.md').read_text()))
+    assert len(tags) > 20
+    assert tags <= {row[0].strip('`') for row in EQUATIONS}
