@@ -216,7 +216,7 @@ def test_the_first_notebook_learned_when_it_was_run() -> None:
 def test_says_nothing_that_nerf_says(path: Path) -> None:
     def definitions(source: str) -> set[str]:
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-        return {node.name for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)}
+        return {node.name for node in ast.parse(source).body if isinstance(node, kinds)}
 
     cells = code_cells(read(path))
     code = '\n'.join(cell.source for cell in cells if cell not in exercise_cells(read(path)))
