@@ -64,8 +64,8 @@ EXERCISES = {
         because='The CDF passes (0, 0), (0.5, 0.25), (1, 1): its inverse has slope 2 at first, then 2/3.',
         mistakes=(
             Mistake([0.05, 0.25, 0.5], 'you gave u itself: that is right only for equal weights.'),
-            Mistake([0.0125, 0.0625, 0.25], 'you evaluated the CDF itself: asked is its inverse.'),
-            Mistake([0.1 / 1.5, 0.5 / 1.5, 2 / 3], 'you used the slope 2/3 everywhere: it is that of the second interval.'),
+            Mistake([0.025, 0.125, 0.25], 'you evaluated the CDF itself: asked is its inverse.'),
+            Mistake([0.1, 0.5, 1.0], 'you used the slope 2 everywhere: from u = 1/4 on it is 2/3.'),
         ),
     ),
     '03.2': Exercise(

@@ -99,8 +99,8 @@ EXERCISES = {
         because='The best constant is the mean, 1/2, with a squared error of 1/4 in every pixel: 6.02 dB is nothing learned.',
         mistakes=(
             Mistake(20 * math.log10(4), 'the squared error is (1/2)^2 = 1/4 already: do not square it again.'),
-            Mistake(10 * math.log10(2), 'that is the error itself, 1/2: square it.'),
-            Mistake(0.0, 'that is for black or white all over... and the best constant is in between.'),
+            Mistake(10 * math.log10(2), 'that is a squared error of 1/2, all black or all white: grey in between is better.'),
+            Mistake(0.0, 'that is an error of 1 in every pixel: the best constant is off by 1/2.'),
             Mistake(-10 * math.log10(4), 'the sign: PSNR = -10 log10(mse).'),
         ),
         atol=0.01,

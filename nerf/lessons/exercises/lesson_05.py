@@ -53,7 +53,7 @@ EXERCISES = {
         ),
     ),
     '05.3': Exercise(
-        against='closed form, confirmed by sampling in the test',
+        against='closed form, confirmed by the sampling of the solution',
         truth=lambda: math.sin(1.2) * math.exp(-0.5 * 16 * 0.04),
         because='A sine averaged over a normal distribution keeps its phase, and fades by exp(-k^2 s^2 / 2).',
         mistakes=(
