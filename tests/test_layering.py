@@ -84,12 +84,17 @@ ROWS = {
         f'{CORE} host configs data pictures',
         'jax flax optax numpy absl ml_collections',
     ),
+    'lessons': Row(
+        'nerf.lessons nerf.lessons.*',
+        f'{CORE} host configs data pictures',
+        'jax flax numpy matplotlib jaxtyping IPython ipywidgets',
+    ),
     # 6. commands
     'commands': Row('nerf.run main render', f'{WITH_TENSORFLOW} inspect tools'),
     # The package itself: nothing when imported, `nerf.load` when called.
     'package': Row('nerf', 'runs'),
 }
-WITHOUT_TENSORFLOW = [*BESIDE.split(), 'capture', 'inspect', 'benchmark']
+WITHOUT_TENSORFLOW = [*BESIDE.split(), 'capture', 'inspect', 'benchmark', 'lessons']
 HEAVY = ('tensorflow', 'tensorflow_datasets', 'clu')
 # The lift, and the code written for batches by hand that the benchmark measures it against.
 MAY_SAY_VMAP = ('nerf.lifting', 'nerf.flat', 'nerf.benchmark.hand_batched')

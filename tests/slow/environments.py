@@ -59,7 +59,7 @@ class Environment:
             self.succeed('python', '--version').strip(), *(f'{name} {found[name]}' for name in names if name in found), sep=', '
         )
 
-    def run_notebook(self, path='', name='one_ray', cwd=ROOT / 'notebooks'):
+    def run_notebook(self, path='', name='00_one_ray', cwd=ROOT / 'notebooks'):
         self.succeed('python', '-c', NOTEBOOK, ROOT / 'notebooks' / f'{name}.ipynb', SMALL, cwd, path=path)
 
     def start(self, line, cwd, **options):

@@ -1,4 +1,4 @@
-"""Intersections of ONE ray with solids in closed form: sphere, box, and frustum (cylinder, cone, slab).
+"""Intersections of ONE ray with solids in closed form: sphere, box, and frustum (cylinder, cone, slab); and what they contain.
 
 All solids are convex and rays start outside, so a ray enters once. Distances are measured along the unit `direction`.
 The origin is first moved to the point of the ray closest to the solid: the difference of two squares of the camera's
@@ -126,3 +126,24 @@ def _side(point: Array, direction: Array, height: float, radius: float, slope: f
         normal = normalise(jnp.stack([x, y, -slope * (radius + slope * z)]))
         crossings.append(Hit(distance=jnp.where(on_side, distance, jnp.inf), normal=normal))
     return crossings
+
+
+def in_sphere(point: Array, centre: Point, radius: float) -> Array:
+    """Return whether a point [3] lies in the sphere that `sphere` intersects."""
+    expect('one point', point, 3, lift='over_samples')
+    return jnp.sum((point - jnp.array(centre, jnp.float32)) ** 2) <= radius**2
+
+
+def in_box(point: Array, centre: Point, half: Point, angle: float = 0.0) -> Array:
+    """Return whether a point [3] lies in the box that `box` intersects."""
+    expect('one point', point, 3, lift='over_samples')
+    local = turn(point - jnp.array(centre, jnp.float32), -angle)
+    return jnp.all(jnp.abs(local) <= jnp.array(half, jnp.float32))
+
+
+def in_frustum(point: Array, base: Point, height: float, radii: tuple[float, float]) -> Array:
+    """Return whether a point [3] lies in the solid between two discs that `frustum` intersects."""
+    expect('one point', point, 3, lift='over_samples')
+    x, y, z = point - jnp.array(base, jnp.float32)
+    radius = radii[0] + (radii[1] - radii[0]) * z / height
+    return (z >= 0) & (z <= height) & (x**2 + y**2 <= radius**2)

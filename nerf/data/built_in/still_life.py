@@ -9,11 +9,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial, reduce
+from typing import Any
 
 import jax.numpy as jnp
 from flax import struct
 
-from nerf.data.built_in.shapes import Hit, box, frustum, nearer, sphere, turn
+from nerf.data.built_in.shapes import Hit, box, frustum, in_box, in_frustum, in_sphere, nearer, sphere, turn
 from nerf.lifting import over_samples
 from nerf.ray.maths import linear_to_srgb, norm, normalise, srgb_to_linear
 from nerf.ray.structs import Array, Ray, expect_one_ray
@@ -51,12 +52,14 @@ class Solid:
 
     Attributes:
         enter: intersects it with a ray (origin [3], unit direction [3]).
+        contains: returns whether a world point [3] lies in it.
         paint: returns its colour at a world point [3] of its surface, linear RGB [3].
         gloss: strength of highlight and reflection, [0, 1].
         proxies: spheres (x, y, z, radius) that fill it, for its shadows on the other solids.
     """
 
     enter: Callable[[Array, Array], Hit]
+    contains: Callable[[Array], Array]
     paint: Callable[[Array], Array]
     gloss: float
     proxies: tuple[tuple[float, float, float, float], ...]
@@ -104,30 +107,46 @@ def _plain(code: str) -> Callable[[Array], Array]:
     return lambda _: _colour(code)
 
 
+def _sphere(ball: tuple[float, float, float, float]) -> dict[str, Any]:
+    """Return the shape of a sphere (x, y, z, radius), as the fields of a `Solid`."""
+    shape = {'centre': ball[:3], 'radius': ball[3]}
+    return {'enter': partial(sphere, **shape), 'contains': partial(in_sphere, **shape)}
+
+
+def _box(**shape: Any) -> dict[str, Any]:
+    """Return the shape of a box, as the fields of a `Solid`."""
+    return {'enter': partial(box, **shape), 'contains': partial(in_box, **shape)}
+
+
+def _frustum(**shape: Any) -> dict[str, Any]:
+    """Return the shape of a cylinder, cone or slab, as the fields of a `Solid`."""
+    return {'enter': partial(frustum, **shape), 'contains': partial(in_frustum, **shape)}
+
+
 SOLIDS = (
     Solid(
-        enter=partial(frustum, base=(0.0, 0.0, FLOOR - 0.1), height=0.1, radii=(PLATE_RADIUS, PLATE_RADIUS)),
+        **_frustum(base=(0.0, 0.0, FLOOR - 0.1), height=0.1, radii=(PLATE_RADIUS, PLATE_RADIUS)),
         paint=_paint_plate,
         gloss=0.15,
         proxies=(),
     ),
-    Solid(enter=partial(sphere, centre=CORAL[:3], radius=CORAL[3]), paint=_plain('f0654a'), gloss=1.0, proxies=(CORAL,)),
-    Solid(enter=partial(sphere, centre=GOLD[:3], radius=GOLD[3]), paint=_plain('f2b632'), gloss=1.0, proxies=(GOLD,)),
-    Solid(enter=partial(sphere, centre=BALL[:3], radius=BALL[3]), paint=_paint_ball, gloss=0.6, proxies=(BALL,)),
+    Solid(**_sphere(CORAL), paint=_plain('f0654a'), gloss=1.0, proxies=(CORAL,)),
+    Solid(**_sphere(GOLD), paint=_plain('f2b632'), gloss=1.0, proxies=(GOLD,)),
+    Solid(**_sphere(BALL), paint=_paint_ball, gloss=0.6, proxies=(BALL,)),
     Solid(
-        enter=partial(box, centre=BOX_CENTRE, half=BOX_HALF, angle=BOX_ANGLE),
+        **_box(centre=BOX_CENTRE, half=BOX_HALF, angle=BOX_ANGLE),
         paint=_paint_box,
         gloss=0.25,
         proxies=((*BOX_CENTRE, 0.34),),
     ),
     Solid(
-        enter=partial(frustum, base=CYLINDER, height=0.66, radii=(0.22, 0.22)),
+        **_frustum(base=CYLINDER, height=0.66, radii=(0.22, 0.22)),
         paint=_paint_cylinder,
         gloss=0.4,
         proxies=tuple((*CYLINDER[:2], FLOOR + z, 0.22) for z in (0.16, 0.34, 0.5)),
     ),
     Solid(
-        enter=partial(frustum, base=CONE, height=0.78, radii=(0.3, 0.0)),
+        **_frustum(base=CONE, height=0.78, radii=(0.3, 0.0)),
         paint=_plain('8a6fc2'),
         gloss=0.4,
         proxies=tuple((*CONE[:2], FLOOR + z, r) for z, r in ((0.2, 0.22), (0.42, 0.14), (0.6, 0.07))),
@@ -174,6 +193,15 @@ def _light(point: Array, normal: Array, viewdir: Array, solid: Array) -> tuple[A
     fresnel = 0.03 + 0.25 * jnp.clip(1 + towards, 0.0, 1.0) ** 3
     sheen = fresnel * jnp.clip(0.5 + mirrored_up, 0.0, 1.0) * open_sky
     return diffuse, highlight + sheen * jnp.array([0.9, 0.95, 1.0])
+
+
+def is_solid(point: Array) -> Array:
+    """Return whether a world point [3] lies in one of the solids.
+
+    Raises:
+        ValueError: if given a batch of points.
+    """
+    return jnp.any(jnp.stack([each.contains(point) for each in SOLIDS]))
 
 
 def trace(ray: Ray) -> Surface:

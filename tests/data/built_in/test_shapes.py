@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nerf.data.built_in.shapes import box, frustum, nearer, sphere, turn
+from nerf.data.built_in.shapes import box, frustum, in_box, in_frustum, in_sphere, nearer, sphere, turn
 from nerf.lifting import over_rays
 
 # name: (entrance of a ray, implicit function of points [n, 3], negative inside)
@@ -145,3 +145,22 @@ def test_turn_is_anticlockwise_and_the_nearer_hit_wins():
 def test_a_batch_is_refused():
     with pytest.raises(ValueError, match='lift with over_rays'):
         sphere(jnp.zeros((5, 3)), jnp.ones((5, 3)), centre=(0.0, 0.0, 0.0), radius=1.0)
+
+
+CONTAINS = {
+    'sphere': partial(in_sphere, centre=SPHERE[0], radius=SPHERE[1]),
+    'box': partial(in_box, centre=BOX[0], half=BOX[1], angle=BOX[2]),
+    'cylinder': partial(in_frustum, base=BASE, height=HEIGHT, radii=(0.5, 0.5)),
+    'cone': partial(in_frustum, base=BASE, height=HEIGHT, radii=(0.6, 0.0)),
+    'frustum': partial(in_frustum, base=BASE, height=HEIGHT, radii=(0.3, 0.7)),
+}
+
+
+@pytest.mark.parametrize('name', SOLIDS)
+def test_a_solid_contains_where_its_implicit_function_is_negative(name):
+    point = np.random.default_rng(2).uniform(-1, 1, (4000, 3))
+    value = SOLIDS[name][1](point)
+    sure = np.abs(value) > 1e-5
+    found = np.asarray(over_rays(CONTAINS[name])(jnp.float32(point)))
+    assert 100 < found.sum() < 3900
+    np.testing.assert_array_equal(found[sure], value[sure] < 0)

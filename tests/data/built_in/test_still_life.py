@@ -113,3 +113,12 @@ def test_the_ground_is_darker_where_a_solid_hides_the_light():
 def test_a_batch_is_refused():
     with pytest.raises(ValueError, match=r'expected one ray, origin of shape \(3,\), got \(3000, 3\): lift with over_rays'):
         trace(rays(3000))
+
+
+def test_a_point_is_solid_just_behind_the_surface_and_not_before_it():
+    hit = np.asarray(SEEN.alpha) > 0
+    cast = rays(3000)
+    for offset, expected in ((2e-3, True), (-2e-3, False)):
+        points = (cast.origin + (SEEN.distance + offset)[:, None] * cast.viewdir)[hit]
+        found = np.asarray(jax.jit(over_rays(still_life.is_solid))(points))
+        assert (found == expected).mean() > 0.99  # grazing rays leave again within this length
