@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from configs import instant_small, mipnerf_small, nerf_small
@@ -24,15 +23,15 @@ def work(request):
 
 
 def test_lifted_and_hand_batched_gradients_agree(work):
+    # Compiled into two programs, NeRF's positions round apart, and its octaves magnify that 512 times: so one operation at a time.
+    compiled = (lambda function: function) if work.config.model_name == 'nerf' else jax.jit
     lifted, batched = (
-        jax.jit(jax.value_and_grad(loss))(work.state.params, *work.batch) for loss in (work.lifted_loss, work.hand_batched_loss)
+        compiled(jax.value_and_grad(loss))(work.state.params, *work.batch)
+        for loss in (work.lifted_loss, work.hand_batched_loss)
     )
     assert float(lifted[0]) == pytest.approx(float(batched[0]), rel=1e-5)
-    difference = jax.tree.map(jnp.subtract, lifted[1], batched[1])
-    assert optax.tree.norm(difference) <= 2e-5 * optax.tree.norm(batched[1])
-    # Rounding alone may move an activation across the kink of its ReLU, and small gradients behind it with it.
-    for a, b in zip(*map(jax.tree.leaves, (difference, batched[1])), strict=True):
-        assert jnp.abs(a).max() <= 2e-3 * jnp.abs(b).max()
+    for a, b in zip(*map(jax.tree.leaves, (lifted[1], batched[1])), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-12)
 
 
 def test_lifted_and_hand_batched_pictures_agree(work):

@@ -38,7 +38,7 @@ FAULTS = {
     'y down': Fault('nerf.ray.cameras.pixel_to_camera', '[x, -y,', '[x, y,'),
     'half a pixel': Fault('nerf.ray.cameras.pixel_to_camera', 'xy[1] - k[1, 2]', 'xy[1] - 0.5 - k[1, 2]'),
     'gradient into positions': Fault('nerf.ray.sampling.sample', 'jax.lax.stop_gradient(', '('),
-    'fade with 2^l': Fault('nerf.ray.encodings._expected', '2 * min_degree, 2 * max_degree, 2)', 'min_degree, max_degree)'),
+    'fade with 2^l': Fault('nerf.ray.encodings._expected', 'octaves(variance, 2 * degrees)', 'octaves(variance, degrees)'),
     'no transpose': Fault('nerf.ray.gaussians.push_forward', 'jacobian[None, :, :], axis=2', 'jacobian.T[None, :, :], axis=2'),
     'deviation of the square': Fault('nerf.ray.cameras.cast', '* 2 / jnp.sqrt(12.0)', '/ jnp.sqrt(12.0)'),
     'sum in the hash': Fault('nerf.ray.hashgrid.corners', 'x ^ y ^ z', 'x + y + z'),
