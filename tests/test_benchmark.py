@@ -22,16 +22,23 @@ def work(request):
     return Workload(resolve(config), width=16)
 
 
-def test_lifted_and_hand_batched_gradients_agree(work):
-    # Compiled into two programs, NeRF's positions round apart, and its octaves magnify that 512 times: so one operation at a time.
-    compiled = (lambda function: function) if work.config.model_name == 'nerf' else jax.jit
-    lifted, batched = (
-        compiled(jax.value_and_grad(loss))(work.state.params, *work.batch)
-        for loss in (work.lifted_loss, work.hand_batched_loss)
-    )
+def assert_gradients_agree(work, compile):
+    args = (work.state.params, *work.batch)
+    lifted, batched = (compile(jax.value_and_grad(loss))(*args) for loss in (work.lifted_loss, work.hand_batched_loss))
     assert float(lifted[0]) == pytest.approx(float(batched[0]), rel=1e-5)
     for a, b in zip(*map(jax.tree.leaves, (lifted[1], batched[1])), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()) + 1e-12)
+
+
+def test_lifted_and_hand_batched_gradients_agree(work):
+    if work.config.model_name == 'nerf':
+        pytest.skip('compiled into two programs, positions round apart, and octaves magnify that 512 times: see below')
+    assert_gradients_agree(work, jax.jit)
+
+
+@pytest.mark.slow
+def test_lifted_and_hand_batched_gradients_agree_one_operation_at_a_time(work):
+    assert_gradients_agree(work, lambda function: function)
 
 
 def test_lifted_and_hand_batched_pictures_agree(work):

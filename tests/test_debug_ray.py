@@ -50,7 +50,7 @@ def test_the_numbers_of_a_ray_are_those_that_rendering_has(scene):
     assert [float(x) for x in target.split()[-3:]] == pytest.approx((truth[:3] + 255 - truth[3]) / 255, rel=1e-3)
 
 
-@pytest.mark.parametrize('module', [nerf_small, mipnerf360_small])
+@pytest.mark.parametrize('module', [pytest.param(nerf_small, marks=pytest.mark.slow), mipnerf360_small])
 def test_each_model_is_shown_level_by_level(scene, module):
     lines, model, _, config = printed(scene, module, '0,3,3')
     for info in model.LEVELS:

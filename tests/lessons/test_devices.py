@@ -28,6 +28,7 @@ def test_it_is_too_late_once_jax_runs():
         force_cpu_devices(7)
 
 
+@pytest.mark.slow  # so does tests/train/test_photos_and_state.py, with all of training; this is a lesson's own command
 def test_two_devices_learn_what_one_learns():
     command = [sys.executable, '-m', 'nerf.lessons.few_steps', '--devices=2', '--steps=3']
     two = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
