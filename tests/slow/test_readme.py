@@ -33,7 +33,7 @@ REPLACED = {
 }
 PAGES = ('tensorboard', '--task=view', '--viewer')  # commands that show a page until Ctrl-C
 FOLDERS = ('nerf_synthetic', 'photos', 'my_scene', 'logs')
-MAY_CHANGE = re.compile(r'frames/|events\.out|run\.json|training\.json')
+MAY_CHANGE = re.compile(r'frames/|events\.out|run\.json|training\.json|\.training_lock')
 
 
 def commands_of_readme():
