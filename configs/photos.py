@@ -3,8 +3,8 @@
     python -m nerf.data.capture photos/ --out=my_scene
     python main.py --config=configs/photos.py --data_dir=my_scene
 
-On 23 photos of a chess piece whose exposure differs, with the cameras that `capture` finds, seeds 0, 1 and 2 end at 19.2,
-16.2 and 19.3 dB on three held-out views.
+On 23 photos of a chess piece whose exposure differs, with the cameras that `capture` finds, seeds 0, 1 and 2 end at 18.8,
+16.2 and 19.4 dB on three held-out views, after 2 minutes and 40 seconds each on two cores.
 """
 
 import ml_collections
