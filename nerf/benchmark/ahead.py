@@ -49,6 +49,7 @@ class Programs:
         start = lambda: init_state(self.model, self.optimizer, scene.cameras, config.seed, tuple(config.photos))  # noqa: E731
         self.state: TrainState = jax.eval_shape(start)
         chunk = config.ray_chunk or default_ray_chunk(self.model, self.state.params, platform)
+        self.chunks = -(-self.rays // chunk)  # of a device, one after the other
         self.config = resolve(ml_collections.ConfigDict({**config, 'ray_chunk': chunk}))
         self._cameras = shapes_of(scene.cameras)
         self._pixel = shapes_of(jax.tree.map(lambda x: x[0], pixel_batch(scene, scene.indices('train'), 0, 0, 1)))
@@ -90,20 +91,24 @@ def compile_ahead(config: Any, platform: str, devices: Sequence[Any]) -> dict[st
     programs = Programs(config, len(devices), platform)
     hosts = len({device.process_index for device in devices})
     figures: dict[str, Any] = {'devices': f'{len(devices)} x {devices[0].device_kind}, {hosts} host{"s" * (hosts > 1)}'}
-    parts = {'train': (programs.rays, programs.training()), 'render': (chunk, programs.rendering(chunk))}
-    for name, (rays, (step, arguments)) in parts.items():
+    parts = {
+        'train': (programs.rays, programs.chunks, programs.training()),
+        'render': (chunk, 1, programs.rendering(chunk)),
+    }
+    for name, (rays, rounds, (step, arguments)) in parts.items():
         lowered = lifting.over_devices(step, devices=devices).lower(*arguments)
         compiled = lowered.compile()
         # Of one device: the lift adds nothing that multiplies.
         flops = timing.matmul_flops(lifting.over_devices(step, devices=devices), *arguments)
-        figures |= {f'{name}: {key}': value for key, value in limits(compiled, rays, flops, chip).items()}
+        figures |= {f'{name}: {key}': value for key, value in limits(compiled, rays, rounds, flops, chip).items()}
     return figures
 
 
-def limits(compiled: Any, rays: int, flops: int, chip: Chip) -> dict[str, Any]:
+def limits(compiled: Any, rays: int, rounds: int, flops: int, chip: Chip) -> dict[str, Any]:
     """Compute what one device needs for a program, and how long each need takes at least.
 
-    Bytes are an upper bound, as the compiler also counts operands that never leave the chip.
+    Bytes are an upper bound: the compiler also counts operands that never leave the chip. It counts the body of a loop once, so
+    all of the program is taken as often as its loop over chunks of rays has `rounds`.
     """
     memory = compiled.memory_analysis()
     needed = memory.temp_size_in_bytes + memory.argument_size_in_bytes
@@ -121,6 +126,7 @@ def limits(compiled: Any, rays: int, flops: int, chip: Chip) -> dict[str, Any]:
     }
     if count is None:
         return found
+    count *= rounds
     moved = count / chip.bandwidth
     binds = 'products' if arithmetic > moved else 'memory'
     return {**found, 'memory, GB at most': count / 1e9, 'memory, ms at most': 1e3 * moved, 'binds': binds}

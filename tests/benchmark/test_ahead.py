@@ -14,9 +14,9 @@ from nerf.errors import UserError
 CHIP = Chip(flops=2e12, bandwidth=1e9, memory=GIB)
 
 
-def small(module):
+def small(module, **options):
     config = module.get_config()
-    config.batch_size = 64
+    config.update({'batch_size': 64, **options})
     return resolve(config)
 
 
@@ -26,12 +26,12 @@ def compiled(temporaries, arguments, costs):
 
 
 def test_what_binds_and_whether_it_fits():
-    found = ahead.limits(compiled(GIB // 2, GIB // 4, {'bytes accessed': 3e6}), 7, 4 * 10**9, CHIP)
+    found = ahead.limits(compiled(GIB // 2, GIB // 4, {'bytes accessed': 1.5e6}), 7, 2, 4 * 10**9, CHIP)
     assert (found['products, ms'], found['memory, ms at most']) == (pytest.approx(2.0), pytest.approx(3.0))
     assert (found['binds'], found['fits']) == ('memory', 'yes: 75.0% of 1 GiB')
-    found = ahead.limits(compiled(GIB // 2, GIB // 2, [{'bytes accessed': 1e6}]), 7, 4 * 10**9, CHIP)
+    found = ahead.limits(compiled(GIB // 2, GIB // 2, [{'bytes accessed': 1e6}]), 7, 1, 4 * 10**9, CHIP)
     assert (found['binds'], found['fits']) == ('products', 'NO: 100.0% of 1 GiB')
-    assert 'binds' not in ahead.limits(compiled(0, 0, None), 7, 1, CHIP)
+    assert 'binds' not in ahead.limits(compiled(0, 0, None), 7, 1, 1, CHIP)
 
 
 @pytest.mark.parametrize('module', [nerf_small, mipnerf_small, mipnerf360_small, instant_small])
@@ -55,6 +55,7 @@ def test_one_compiled_program_of_each_kind_on_the_devices_at_hand():
     assert jax.eval_shape(jax.vmap(step), variables, camera, xys).shape == (1, 16, 3)
     step, (state, pixels, cameras) = programs.training()
     assert pixels.xy.shape == (1, 64, 2)
+    assert ahead.Programs(small(instant_small, ray_chunk=10), 1, 'tpu').chunks == 7
     new, _ = jax.eval_shape(jax.vmap(step, axis_name='devices'), state, pixels, cameras)
     assert jax.tree.map(np.shape, new) == jax.tree.map(np.shape, state)
 
