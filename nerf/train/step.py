@@ -75,6 +75,11 @@ def default_ray_chunk(model: nn.Module, params: Any, backend: str | None = None)
     return 2 ** max(0, round(math.log2(numbers / (samples * widest))))
 
 
+def regularise(weights: Any, params: Any) -> Float[Array, '']:
+    """Compute the sum of the regularisers of a model's parameters, each times its weight; 0 without any."""
+    return sum((weight * REGULARISERS[name](params) for name, weight in weights.items()), jnp.zeros(()))
+
+
 def make_train_step(
     model: nn.Module, optimizer: optax.GradientTransformation, config: Any
 ) -> Callable[[TrainState, Pixel, Camera], tuple[TrainState, Metrics]]:
@@ -125,10 +130,9 @@ def make_train_step(
         gradient, sums = sum_over_chunks(sums_of, chunk)(pixels, numbers)
         # A sum over devices follows, divided by the sum of the weights: so the regularisers count once.
         weight = jnp.sum(pixels.weight)
-        for name, share in config.regularisers.items():
-            value, slope = jax.value_and_grad(REGULARISERS[name])(state.params)
-            sums['loss'] += weight * share * value
-            gradient['model'] = jax.tree.map(lambda g, s, share=share: g + weight * share * s, gradient['model'], slope)
+        value, slope = jax.value_and_grad(functools.partial(regularise, config.regularisers))(state.params)
+        sums['loss'] += weight * value
+        gradient['model'] = jax.tree.map(lambda g, s: g + weight * s, gradient['model'], slope)
         global_gradient, global_weight = sum_over_devices((gradient, weight))
         gradient = jax.tree.map(lambda g: g / global_weight, global_gradient)
         metrics = {name: (term, weight) for name, term in sums.items()}
